@@ -1,0 +1,58 @@
+# Every command a newcomer or CI needs. `make demo` and `make test` set up what they need themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
+.PHONY: help setup setup-demo demo test lint bench docs-check format lock clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# A stamp per lock file: a changed lock installs again, an unchanged one costs nothing.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements/demo.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+setup: $(VENV)/.dev ## make the virtual environment at .venv, with everything
+
+setup-demo: $(VENV)/.demo
+
+demo: setup-demo ## start a server, load real data with stock boto3, query it, kill it, prove nothing is lost
+	$(BIN)/headwater demo
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff, mypy in strict mode, the import contract
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## measure ingest, HTTP servers and queries; print the figures
+	$(BIN)/python -m benchmarks
+
+docs-check: setup ## the documents agree with the code, their examples run
+	$(BIN)/python -m pytest tests/docs
+
+format: setup ## rewrite the sources in the house format
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+lock: setup ## resolve the requirements anew, with hashes and without index addresses
+	$(BIN)/uv pip compile $(UV_FLAGS) requirements/dev.in --output-file requirements/dev.lock
+	$(BIN)/uv pip compile $(UV_FLAGS) --constraint requirements/dev.lock requirements/demo.in --output-file requirements/demo.lock
+	$(BIN)/uv pip compile $(UV_FLAGS) --constraint requirements/dev.lock requirements/runtime.in --output-file requirements/runtime.lock
+
+clean: ## remove everything that setup and tests made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

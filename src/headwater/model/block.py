@@ -1,0 +1,65 @@
+"""Blocks and the manifest: what the store tells the catalog about its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from headwater.model.table import Columns, TableId
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One live Parquet file: records of one table and one UTC day, sorted by measure_name, series, time.
+
+    `physical` are its columns. `sha256` is of the whole file, hexadecimal.
+    """
+
+    id: str
+    table: TableId
+    day: int
+    rows: int
+    bytes: int
+    start_ns: int
+    end_ns: int
+    sha256: str
+    physical: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableManifest:
+    """All that is live of one table on disk beside the log.
+
+    `checkpoint` is the highest sequence whose records of this table are in `blocks`; replay skips up to it.
+    `deleted_rows` maps a block id to the positions of its replaced rows, ascending.
+    """
+
+    columns: Columns
+    checkpoint: int
+    blocks: tuple[Block, ...]
+    deleted_rows: dict[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestChange:
+    """One change of a table's manifest, made in one transaction. `deleted_rows` replaces those of the named blocks."""
+
+    table: TableId
+    columns: Columns
+    checkpoint: int
+    added: tuple[Block, ...] = ()
+    removed: tuple[str, ...] = ()
+    deleted_rows: dict[str, list[int]] | None = None
+
+
+class Manifest(Protocol):
+    """What the store needs of the catalog."""
+
+    def tables(self) -> list[TableId]:
+        """Every table that exists, dropped ones not among them."""
+
+    def load(self, table: TableId) -> TableManifest:
+        """The live state of one table; an empty one for a table never flushed."""
+
+    def commit(self, change: ManifestChange) -> None:
+        """Make the change durable, whole or not at all, before returning."""

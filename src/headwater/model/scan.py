@@ -1,0 +1,88 @@
+"""A scan: what `sql` wants to read of a table, and what `storage` answers. The two rooms share only this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headwater.model.table import Column, TableId
+from headwater.model.time import TIME_MAX_NS, TIME_MIN_NS
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Instants from `start_ns` up to and including `end_ns`. Empty when start is after end."""
+
+    start_ns: int = TIME_MIN_NS
+    end_ns: int = TIME_MAX_NS
+
+    def intersect(self, other: TimeRange) -> TimeRange:
+        return TimeRange(max(self.start_ns, other.start_ns), min(self.end_ns, other.end_ns))
+
+
+ALL_TIME = TimeRange()
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionIn:
+    """A condition: the dimension (or `measure_name`) has one of these values. NULL never does."""
+
+    name: str
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """Which rows and columns of one table a plan reads.
+
+    Conditions are a promise in one direction: the answer holds every live record that meets them, and may
+    hold others; whoever needs the exact set filters again. `columns` pairs each column with the name it has
+    in the answer.
+    """
+
+    table: TableId
+    columns: tuple[tuple[Column, str], ...]
+    time: TimeRange = ALL_TIME
+    dimensions: tuple[DimensionIn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPart:
+    """What a scan reads of one block file.
+
+    `physical` are the columns the file has. `deleted_rows` are positions to leave out, ascending.
+    `series_ids`, if not None, are all the series in question: a hint for row groups, exact as a filter.
+    """
+
+    path: str
+    physical: frozenset[str]
+    rows: int
+    bytes: int
+    deleted_rows: npt.NDArray[np.int64] | None = None
+    series_ids: tuple[int, ...] | None = None
+
+
+@dataclass(slots=True)
+class Scan:
+    """The answer to a ScanRequest: one state of the table, held until `close`.
+
+    `memory` are Arrow tables whose columns are the request's, by answer name, with times as int64 ns.
+    Blocks hold them by physical name, times as timestamp[ns]; the engine renames and converts.
+    """
+
+    request: ScanRequest
+    memory: tuple[pa.Table, ...]
+    blocks: tuple[BlockPart, ...]
+    release: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def close(self) -> None:
+        """Let go of the blocks; they may be deleted from now on."""
+        self.release()
+
+    @property
+    def bytes(self) -> int:
+        return sum(int(t.nbytes) for t in self.memory) + sum(b.bytes for b in self.blocks)

@@ -1,0 +1,36 @@
+"""A series: all records with equal dimensions and measure name; and its 64-bit id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """What identifies records beside their time. `dimensions` are (name, value) pairs sorted by name.
+
+    `id` is a signed 64-bit hash of both, the same on every machine and in every release. Two series may in
+    principle share it: whoever keeps many series keeps the whole key beside it (`key`).
+    """
+
+    measure_name: str
+    dimensions: tuple[tuple[str, str], ...]
+    id: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", series_id(self.measure_name, self.dimensions))
+
+    @property
+    def key(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        return self.measure_name, self.dimensions
+
+
+def series_id(measure_name: str, dimensions: tuple[tuple[str, str], ...]) -> int:
+    """First eight bytes of BLAKE2b over the length-prefixed UTF-8 of the name and each sorted dimension."""
+    parts = [measure_name]
+    for pair in dimensions:
+        parts.extend(pair)
+    encoded = [part.encode() for part in parts]
+    digest = blake2b(b"".join(b"%d:%b" % (len(e), e) for e in encoded), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)

@@ -1,0 +1,94 @@
+"""The types of the dialect: what a column of a query result or of a table may be.
+
+`sql` decides them, `engine` carries them as Arrow, `wire/datum` writes them. In Arrow, between those rooms:
+
+    ============================  =============================================================
+    boolean                       bool
+    integer                       int32
+    bigint                        int64
+    double                        float64
+    varchar                       string (or dictionary of string, large_string)
+    timestamp                     int64, nanoseconds since 1970 UTC
+    date                          int32, days since 1970
+    time                          int64, nanoseconds since midnight
+    interval day to second        int64, nanoseconds
+    interval year to month        int32, months
+    unknown                       int32, always null
+    array(T)                      list<T>
+    row(...)                      struct<f0, f1, ...>: fields by place, names are ours
+    timeseries(T)                 list<struct<t: int64 ns, v: T>>, ascending in t
+    ============================  =============================================================
+
+Times are plain integers there because engines round nanosecond timestamps in their own functions (design.md 4).
+Source: sql.md 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Scalar(Enum):
+    """Scalar types; the value is the text of `typeof` and DESCRIBE, the name is the wire's ScalarType."""
+
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    BIGINT = "bigint"
+    DOUBLE = "double"
+    VARCHAR = "varchar"
+    TIMESTAMP = "timestamp"
+    DATE = "date"
+    TIME = "time"
+    INTERVAL_DAY_TO_SECOND = "interval day to second"
+    INTERVAL_YEAR_TO_MONTH = "interval year to month"
+    UNKNOWN = "unknown"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    element: SqlType
+
+    def __str__(self) -> str:
+        return f"array({self.element})"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a row; `name` is None for an unnamed one."""
+
+    name: str | None
+    type: SqlType
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type}" if self.name else str(self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    fields: tuple[Field, ...]
+
+    def __str__(self) -> str:
+        return f"row({', '.join(map(str, self.fields))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeseries:
+    value: SqlType
+
+    def __str__(self) -> str:
+        return f"timeseries({self.value})"
+
+
+SqlType = Scalar | Array | Row | Timeseries
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumn:
+    """One column of a query result: the name the client sees and its type."""
+
+    name: str
+    type: SqlType
