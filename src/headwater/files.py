@@ -1,0 +1,244 @@
+"""The only door to the disk: what a file system must do for us, and the local one that does it.
+
+Every room that keeps files is handed a `Files`; none calls `open`, `os` or `Path.write_*` itself. Each call names its
+`site` (room, purpose, step: "wal.append.write"), so that a test double can stop, fail or shorten exactly that one.
+Nothing here knows what is in a file. Foreign `OSError`s pass as they are: only the caller knows what they mean.
+
+Directories are made 0700 and files 0600. Durability is always said in the name of the call: what is not synced, and
+whose directory is not synced, may be gone after a power loss. Source: reliability.md 2.
+"""
+
+# ruff: noqa: ARG002 - the local file system has no use for the name of a call's site; doubles have.
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from headwater.errors import Locked
+
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+TEMPORARY_SUFFIX = ".new"
+"""Ends the name of a file that is not live yet; after a crash such a file is rubbish."""
+
+_ZEROS = bytes(4 * 1024 * 1024)
+
+
+class OpenFile(Protocol):
+    """A file open for writing at any place."""
+
+    def pwrite(self, data: bytes, offset: int, *, site: str) -> int:
+        """Write once at `offset`; return how many bytes were taken, which may be fewer. Not durable yet."""
+        ...
+
+    def datasync(self, *, site: str) -> None:
+        """Make all that was written durable. After an error the file must not be trusted or synced again."""
+        ...
+
+    def truncate(self, size_bytes: int, *, site: str) -> None:
+        """Cut the file to `size_bytes`. Not durable before `datasync`."""
+        ...
+
+    def close(self, *, site: str) -> None:
+        """Give the file back. Syncs nothing."""
+        ...
+
+
+class Lock(Protocol):
+    """A held lock. Keep it: it ends with `release`, or with the process, however that ends."""
+
+    def release(self) -> None: ...
+
+
+class Files(Protocol):
+    """A file system. The composed calls (`publish`, `write_file`) are here once, for every implementation."""
+
+    def read(self, path: Path, *, site: str) -> bytes:
+        """The whole file."""
+        ...
+
+    def open_reader(self, path: Path, *, site: str) -> BinaryIO:
+        """The file open for reading at any place; for files too large to read whole. The caller closes it."""
+        ...
+
+    def size(self, path: Path, *, site: str) -> int:
+        """Bytes in the file."""
+        ...
+
+    def exists(self, path: Path, *, site: str) -> bool:
+        """Whether a file or directory has this name."""
+        ...
+
+    def list(self, directory: Path, *, site: str) -> list[str]:
+        """Names in a directory, sorted."""
+        ...
+
+    def make_directory(self, path: Path, *, site: str) -> None:
+        """Make a directory and its missing parents, each one durable. One that exists is left as it is."""
+        ...
+
+    def create(self, path: Path, *, size_bytes: int = 0, mode: int = FILE_MODE, site: str) -> OpenFile:
+        """Open a new file of `size_bytes` zero bytes, truly written, so that later writes within it change no metadata.
+
+        A leftover of that name is emptied first. Neither the zeros nor the name are durable yet.
+        """
+        ...
+
+    def rename(self, source: Path, target: Path, *, site: str) -> None:
+        """Give a file another name, in one step, over a file that may have it. Not durable yet."""
+        ...
+
+    def sync(self, path: Path, *, site: str) -> None:
+        """Make a file's content durable, whoever wrote it; not its name."""
+        ...
+
+    def sync_directory(self, directory: Path, *, site: str) -> None:
+        """Make the names in a directory durable."""
+        ...
+
+    def remove(self, path: Path, *, site: str) -> None:
+        """Remove a file. Durable only after its directory is synced."""
+        ...
+
+    def remove_tree(self, path: Path, *, site: str) -> None:
+        """Remove a directory with all that is in it. Durable only after its parent is synced."""
+        ...
+
+    def free_bytes(self, path: Path, *, site: str) -> int:
+        """Space left for us on the device of `path`."""
+        ...
+
+    def lock(self, path: Path, *, site: str) -> Lock:
+        """Take the kernel's lock on the file `path`, made if missing. Raises Locked when another process has it."""
+        ...
+
+    def publish(self, temporary: Path, final: Path, *, site: str) -> None:
+        """Make a written file live: sync it, rename it, sync the directory. Only then may anything refer to it."""
+        self.sync(temporary, site=site)
+        self.rename(temporary, final, site=site)
+        self.sync_directory(final.parent, site=site)
+
+    def write_file(self, path: Path, data: bytes, *, mode: int = FILE_MODE, site: str) -> None:
+        """Put `data` durably in place of whatever `path` held; a crash leaves the old content or the new.
+
+        Raises OSError when fewer bytes were taken than given; the old content stays.
+        """
+        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+        file = self.create(temporary, mode=mode, site=site)
+        try:
+            written = file.pwrite(data, 0, site=site)
+        finally:
+            file.close(site=site)
+        if written != len(data):
+            raise OSError(errno.EIO, f"Only {written} of {len(data)} bytes were written", str(temporary))
+        self.publish(temporary, path, site=site)
+
+
+class LocalFiles(Files):
+    """The machine's own file system."""
+
+    def read(self, path: Path, *, site: str) -> bytes:
+        return path.read_bytes()
+
+    def open_reader(self, path: Path, *, site: str) -> BinaryIO:
+        return path.open("rb")
+
+    def size(self, path: Path, *, site: str) -> int:
+        return path.stat().st_size
+
+    def exists(self, path: Path, *, site: str) -> bool:
+        return path.exists()
+
+    def list(self, directory: Path, *, site: str) -> list[str]:
+        return sorted(entry.name for entry in directory.iterdir())
+
+    def make_directory(self, path: Path, *, site: str) -> None:
+        missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+        for directory in reversed(missing):
+            directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            self.sync_directory(directory.parent, site=site)
+
+    def create(self, path: Path, *, size_bytes: int = 0, mode: int = FILE_MODE, site: str) -> OpenFile:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            _fill_with_zeros(descriptor, size_bytes)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return _LocalFile(descriptor)
+
+    def rename(self, source: Path, target: Path, *, site: str) -> None:
+        source.replace(target)
+
+    def sync(self, path: Path, *, site: str) -> None:
+        _sync(path, os.O_RDONLY)
+
+    def sync_directory(self, directory: Path, *, site: str) -> None:
+        _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+
+    def remove(self, path: Path, *, site: str) -> None:
+        path.unlink()
+
+    def remove_tree(self, path: Path, *, site: str) -> None:
+        shutil.rmtree(path)
+
+    def free_bytes(self, path: Path, *, site: str) -> int:
+        return shutil.disk_usage(path).free
+
+    def lock(self, path: Path, *, site: str) -> Lock:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise Locked(f"Another process is using the data folder {path.parent}.") from error
+        except OSError:
+            os.close(descriptor)
+            raise
+        return _LocalLock(descriptor)
+
+
+class _LocalFile(OpenFile):
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def pwrite(self, data: bytes, offset: int, *, site: str) -> int:
+        return os.pwrite(self._descriptor, data, offset)
+
+    def datasync(self, *, site: str) -> None:
+        os.fdatasync(self._descriptor)
+
+    def truncate(self, size_bytes: int, *, site: str) -> None:
+        os.ftruncate(self._descriptor, size_bytes)
+
+    def close(self, *, site: str) -> None:
+        os.close(self._descriptor)
+
+
+class _LocalLock(Lock):
+    """An flock belongs to the open file, and the kernel drops it when the process ends: it cannot go stale."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+def _fill_with_zeros(descriptor: int, size_bytes: int) -> None:
+    offset = 0
+    while offset < size_bytes:
+        offset += os.pwrite(descriptor, _ZEROS[: size_bytes - offset], offset)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
