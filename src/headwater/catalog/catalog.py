@@ -1,0 +1,330 @@
+"""The catalog: which databases and tables one account has, with retention and partition keys.
+
+The face of this room, and the way to its `keys` and its `manifest`. `server` asks it for the operations on databases
+and tables, `ingest` and `query` for look-ups, `storage` for the manifest. A change is one transaction, on stable
+storage when the call returns; look-ups are answered from memory and run no SQL. Permissions, ARNs and page tokens are
+not its matter.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from headwater.catalog import tables
+from headwater.catalog.keys import Keys, Randomness
+from headwater.catalog.manifest import CatalogManifest
+from headwater.catalog.sqlite import CatalogFile
+from headwater.errors import Conflict, Invalid, NotFound, QuotaExceeded
+from headwater.files import Files
+from headwater.model.limits import Limits
+from headwater.model.table import Database, Retention, Table, TableId
+from headwater.model.time import Clock
+
+CATALOG_FILE = "catalog.sqlite"
+
+_DEFAULT_KMS_KEY = "default_kms_key"
+_MEASURE_KEY = ({"Type": "MEASURE"},)
+
+
+class Catalog:
+    """Databases and tables of one account. Names compare byte by byte; every method may be called from any thread."""
+
+    def __init__(
+        self, file: CatalogFile, account: str, clock: Clock, randomness: Randomness, limits: Limits, keys: Keys
+    ) -> None:
+        self.keys = keys
+        self.manifest = CatalogManifest.open(file)
+        self._file = file
+        self._account = account
+        self._clock = clock
+        self._randomness = randomness
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._databases: dict[str, Database] = {}
+        self._tables: dict[str, dict[str, Table]] = {}
+        self._tables_by_id: dict[TableId, Table] = {}
+        # Both in order of code points, which is the order of the UTF-8 bytes.
+        self._database_names: list[str] = []
+        self._table_names: list[tuple[str, str]] = []
+
+    @classmethod
+    def open(
+        cls,
+        files: Files,
+        directory: Path,
+        account: str,
+        region: str,
+        clock: Clock,
+        randomness: Randomness,
+        limits: Limits,
+    ) -> Catalog:
+        """Open the catalog of a data folder, or make it. `region` stands in the ARN of a default key made now.
+
+        Raises NewerFormat, Corrupt, Invalid (wrong master key) or Unavailable; then nothing has been changed.
+        """
+        file = CatalogFile.open(files, directory / CATALOG_FILE)
+        try:
+            keys = Keys.open(file, files, directory, account, clock, randomness)
+            catalog = cls(file, account, clock, randomness, limits, keys)
+            catalog._load(f"arn:aws:kms:{region}:{account}:key/")
+        except BaseException:
+            file.close()
+            raise
+        return catalog
+
+    def close(self) -> None:
+        self._file.close()
+
+    def create_database(self, name: str, kms_key_id: str | None) -> Database:
+        """Make a database. Raises Conflict if the name is taken, QuotaExceeded."""
+        with self._file.changing:
+            if self.has_database(name):
+                raise Conflict(f"The database {name} already exists.")
+            _check_quota("databases", len(self._databases), self._limits.databases)
+            now_ns = self._clock.now_ns()
+            database = Database(name, kms_key_id or self._default_kms_key, now_ns, now_ns)
+            with self._file.transaction() as connection:
+                connection.execute(tables.DATABASES.insert(), tables.database_row(self._account, database))
+            with self._lock:
+                self._add_database(database)
+        return database
+
+    def has_database(self, name: str) -> bool:
+        with self._lock:
+            return name in self._databases
+
+    def database(self, name: str) -> Database:
+        """Raises NotFound."""
+        with self._lock:
+            return self._database(name)
+
+    def table_count(self, name: str) -> int:
+        """How many tables the database `name` has. Raises NotFound."""
+        with self._lock:
+            self._database(name)
+            return len(self._tables[name])
+
+    def list_databases(self, after: str | None, limit: int) -> list[Database]:
+        """At most `limit` databases in order of name, beginning behind the name `after`, which need not exist."""
+        with self._lock:
+            start = 0 if after is None else bisect_right(self._database_names, after)
+            return [self._databases[name] for name in self._database_names[start : start + limit]]
+
+    def delete_database(self, name: str) -> None:
+        """Delete an empty database. Raises NotFound, Invalid if it holds tables."""
+        with self._file.changing:
+            if self.table_count(name):
+                raise Invalid(f"The database {name} cannot be deleted because it contains tables.")
+            with self._file.transaction() as connection:
+                of = tables.DATABASES
+                connection.execute(of.delete().where(of.c.account == self._account, of.c.name == name))
+            with self._lock:
+                del self._databases[name], self._tables[name]
+                self._database_names.remove(name)
+
+    def create_table(
+        self,
+        database: str,
+        name: str,
+        retention: Retention | None,
+        magnetic_writes: Mapping[str, object] | None,
+        partition_key: Sequence[Mapping[str, str]] | None,
+    ) -> Table:
+        """Make a table with an id never used before. The two structures are the wire's.
+
+        Raises NotFound for the database, Invalid for a structure, Conflict if the name is taken, QuotaExceeded.
+        """
+        with self._file.changing:
+            self.database(database)
+            now_ns = self._clock.now_ns()
+            table = Table(
+                id=TableId(self._randomness(16).hex()),
+                database=database,
+                name=name,
+                retention=retention or Retention(),
+                created_ns=now_ns,
+                updated_ns=now_ns,
+                magnetic_writes=_checked_magnetic_writes(magnetic_writes),
+                partition_key=_checked_partition_key(partition_key),
+            )
+            if name in self._tables[database]:
+                raise Conflict(f"The table {name} already exists.")
+            _check_quota("tables", len(self._table_names), self._limits.tables)
+            with self._file.transaction() as connection:
+                connection.execute(tables.TABLES.insert(), tables.table_row(self._account, table))
+            self.manifest.add_table(self._account, table.id)
+            with self._lock:
+                self._add_table(table)
+        return table
+
+    def table(self, database: str, name: str) -> Table:
+        """Raises NotFound: for the database if that does not exist, else for the table."""
+        with self._lock:
+            self._database(database)
+            table = self._tables[database].get(name)
+        if table is None:
+            raise NotFound("table", name)
+        return table
+
+    def table_by_id(self, id: TableId) -> Table:
+        """Raises NotFound for a dropped table."""
+        with self._lock:
+            table = self._tables_by_id.get(id)
+        if table is None:
+            raise NotFound("table", id)
+        return table
+
+    def list_tables(self, database: str | None, after: str | tuple[str, str] | None, limit: int) -> list[Table]:
+        """At most `limit` tables in order of database, then name, beginning behind `after`, which need not exist.
+
+        `after` is a table's name, or with `database` None, all tables of the account, a pair of both names.
+        Raises NotFound for the database.
+        """
+        with self._lock:
+            if database is None:
+                start, end = 0, len(self._table_names)
+            else:
+                self._database(database)
+                start = bisect_left(self._table_names, (database, ""))
+                end = start + len(self._tables[database])
+            if after is not None:
+                key = (database, after) if isinstance(after, str) and database is not None else after
+                start = bisect_right(self._table_names, key, start, end)
+            names = self._table_names[start : min(end, start + limit)]
+            return [self._tables[of][name] for of, name in names]
+
+    def update_table(
+        self,
+        database: str,
+        name: str,
+        retention: Retention | None,
+        magnetic_writes: Mapping[str, object] | None,
+        partition_key: Sequence[Mapping[str, str]] | None,
+    ) -> Table:
+        """Replace the structures given; with none given nothing changes, not even the time of the last update.
+
+        Raises NotFound, Invalid for a structure and for another partition key than the table has.
+        """
+        with self._file.changing:
+            old = self.table(database, name)
+            new = replace(
+                old,
+                retention=retention or old.retention,
+                magnetic_writes=_checked_magnetic_writes(magnetic_writes) or old.magnetic_writes,
+                partition_key=_updated_partition_key(old.partition_key, _checked_partition_key(partition_key)),
+            )
+            if retention is None and magnetic_writes is None and partition_key is None:
+                return old
+            new = replace(new, updated_ns=self._clock.now_ns())
+            with self._file.transaction() as connection:
+                connection.execute(tables.TABLES.update().where(self._is(new)), tables.table_row(self._account, new))
+            with self._lock:
+                self._tables[database][name] = self._tables_by_id[new.id] = new
+        return new
+
+    def delete_table(self, database: str, name: str) -> TableId:
+        """Drop a table and all its manifest. Returns the id, by which the store drops its files. Raises NotFound."""
+        with self._file.changing:
+            table = self.table(database, name)
+            with self._file.transaction() as connection:
+                self.manifest.delete_rows(connection, table.id)
+                connection.execute(tables.TABLES.delete().where(self._is(table)))
+            with self._lock:
+                del self._tables[database][name], self._tables_by_id[table.id]
+                del self._table_names[bisect_left(self._table_names, (database, name))]
+            self.manifest.forget_table(table.id)
+        return table.id
+
+    def _load(self, kms_arn: str) -> None:
+        with self._file.transaction() as connection:
+            self._default_kms_key = self._load_default_kms_key(connection, kms_arn)
+            for row in tables.read(connection, tables.DATABASES):
+                if row["account"] == self._account:
+                    self._add_database(tables.database_of(row))
+            for row in tables.read(connection, tables.TABLES):
+                if row["account"] == self._account:
+                    self._add_table(tables.table_of(row))
+
+    def _load_default_kms_key(self, connection: sa.Connection, kms_arn: str) -> str:
+        """The ARN of the account's default key, made when the account is first seen and never changed."""
+        for row in tables.read(connection, tables.PROPERTIES):
+            if (row["account"], row["name"]) == (self._account, _DEFAULT_KMS_KEY):
+                return str(row["value"])
+        value = kms_arn + str(UUID(bytes=self._randomness(16), version=4))
+        row = {"account": self._account, "name": _DEFAULT_KMS_KEY, "value": value}
+        connection.execute(tables.PROPERTIES.insert(), tables.sealed(tables.PROPERTIES, row))
+        return value
+
+    def _add_database(self, database: Database) -> None:
+        self._databases[database.name] = database
+        self._tables[database.name] = {}
+        insort(self._database_names, database.name)
+
+    def _add_table(self, table: Table) -> None:
+        self._tables[table.database][table.name] = self._tables_by_id[table.id] = table
+        insort(self._table_names, (table.database, table.name))
+
+    def _database(self, name: str) -> Database:
+        database = self._databases.get(name)
+        if database is None:
+            raise NotFound("database", name)
+        return database
+
+    def _is(self, table: Table) -> sa.ColumnElement[bool]:
+        return sa.and_(tables.TABLES.c.account == self._account, tables.TABLES.c.id == table.id)
+
+
+def _check_quota(kind: str, count: int, limit: int) -> None:
+    if count >= limit:
+        raise QuotaExceeded(f"The quota for {kind} has been reached.")
+
+
+def _checked_magnetic_writes(structure: Mapping[str, object] | None) -> dict[str, object] | None:
+    """MagneticStoreWriteProperties as it was sent: answers echo it. Source: write-api.md 4; the text is a guess."""
+    if structure is None:
+        return None
+    location = structure.get("MagneticStoreRejectedDataLocation")
+    s3 = location.get("S3Configuration") if isinstance(location, Mapping) else None
+    if isinstance(s3, Mapping) and s3.get("EncryptionOption") == "SSE_KMS" and not s3.get("KmsKeyId"):
+        raise Invalid("KmsKeyId is required when EncryptionOption is SSE_KMS.")
+    return dict(structure)
+
+
+def _checked_partition_key(structure: Sequence[Mapping[str, str]] | None) -> tuple[dict[str, str], ...] | None:
+    """CompositePartitionKey with every member filled in.
+
+    Source: write-api.md 7. That OPTIONAL is the default is a guess, and so are the texts but the first.
+    """
+    if structure is None:
+        return None
+    if len(structure) > 1:
+        raise Invalid(
+            "You have specified too many partition keys to be used in your composite partition key. "
+            "Only 1 partition keys can be specified."
+        )
+    (key,) = structure
+    if key["Type"] == "MEASURE":
+        if len(key) > 1:
+            raise Invalid("A partition key of type MEASURE has no Name and no EnforcementInRecord.")
+        return _MEASURE_KEY
+    if not key.get("Name"):
+        raise Invalid("A partition key of type DIMENSION requires a Name.")
+    return ({"EnforcementInRecord": "OPTIONAL", **key},)
+
+
+def _updated_partition_key(
+    old: tuple[dict[str, str], ...] | None, new: tuple[dict[str, str], ...] | None
+) -> tuple[dict[str, str], ...] | None:
+    """Only the enforcement of a key may change. A table without a key is partitioned by measure name."""
+    if new is None:
+        return old
+    if [(key["Type"], key.get("Name")) for key in old or _MEASURE_KEY] != [(k["Type"], k.get("Name")) for k in new]:
+        raise Invalid("The partition key of a table cannot be changed.")
+    return new

@@ -1,0 +1,400 @@
+"""Every setting of the server: one row each in `SETTINGS`, checked once at start.
+
+`cli/serve` calls `load` with its flags, the environment and the settings file; `instance` hands each room its own
+small frozen object. No room reads the environment. Flag, environment variable and file key derive from the name:
+`flush_age_s` is `--flush-age-s`, `HEADWATER_FLUSH_AGE_S` and the key `flush_age_s` of a TOML file.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from headwater.errors import Invalid
+from headwater.model.limits import Limits
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What the HTTP server needs. Both TLS files or neither; port 0 means any free one."""
+
+    host: str
+    port: int
+    tls_certificate: Path | None
+    tls_key: Path | None
+    region: str
+    account: str
+    insecure_dev: bool
+    clock_skew_s: int
+    connections: int
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_certificate else "http"
+
+
+@dataclass(frozen=True, slots=True)
+class WalSettings:
+    """What the log needs: the size at which a segment ends and the next one begins."""
+
+    segment_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """When records leave memory for blocks: by age, by bytes in memory, by bytes of log that replay would read."""
+
+    flush_age_s: float
+    memory_budget_bytes: int
+    log_limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySettings:
+    """What one query may take, how many run at once, and the engine's threads and memory for all of them."""
+
+    timeout_s: float
+    memory_bytes: int
+    concurrency: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings, checked. `data` is an absolute path; the folder may not exist yet."""
+
+    data: Path
+    log_level: str
+    server: ServerSettings
+    wal: WalSettings
+    storage: StorageSettings
+    query: QuerySettings
+    limits: Limits
+
+
+def whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    """A parser of integers in a closed range."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return parse
+
+
+def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
+    """A parser of durations in seconds in a closed range; a fraction is allowed."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not minimum <= float(text) <= maximum:
+            raise ValueError(f"a number of seconds from {minimum:g} to {maximum:g}")
+        return float(text)
+
+    return parse
+
+
+def matching(pattern: str, rule: str) -> Callable[[str], str]:
+    """A parser of texts that match all of `pattern`; `rule` says in words what that means."""
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(rule)
+        return text
+
+    return parse
+
+
+def yes_or_no(text: str) -> bool:
+    """`true` or `false`, nothing else: an environment variable set to `0` must not switch a safeguard off."""
+    if text not in ("true", "false"):
+        raise ValueError("true or false")
+    return text == "true"
+
+
+def path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("a path")
+    return Path(text).expanduser().absolute()
+
+
+def optional_path(text: str) -> Path | None:
+    return path(text) if text else None
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`; an IPv6 address stands in brackets."""
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):([0-9]{1,5})", text)
+    if not found or int(found[3]) > 65_535:
+        raise ValueError("HOST:PORT with a port from 0 to 65535")
+    return found[1] or found[2], int(found[3])
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: `default` is a text like any other source's; `unit` is shown to the reader; `room` groups the manual."""
+
+    name: str
+    default: str
+    unit: str
+    parse: Callable[[str], Any]
+    help: str
+    room: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "HEADWATER_" + self.name.upper()
+
+
+SETTINGS = (
+    Setting("data", "headwater-data", "folder", path, "Folder of all data; made at first start.", "server"),
+    Setting(
+        "listen",
+        "127.0.0.1:8739",
+        "HOST:PORT",
+        address,
+        "Address to answer on. Port 0 picks a free one.",
+        "server",
+    ),
+    Setting(
+        "tls_certificate",
+        "",
+        "file",
+        optional_path,
+        "PEM file of the TLS certificate and its chain; with it the server speaks HTTPS only.",
+        "server",
+    ),
+    Setting("tls_key", "", "file", optional_path, "PEM file of the certificate's private key.", "server"),
+    Setting(
+        "plain_http",
+        "false",
+        "true or false",
+        yes_or_no,
+        "Allow plain HTTP on an address beyond loopback: anyone on the way can read and repeat requests.",
+        "server",
+    ),
+    Setting(
+        "insecure_dev",
+        "false",
+        "true or false",
+        yes_or_no,
+        "Accept any signature. For development, on a loopback address only.",
+        "server",
+    ),
+    Setting(
+        "region",
+        "us-east-1",
+        "name",
+        matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "lower-case letters, digits and inner hyphens, at most 63"),
+        "Region that clients sign for and that stands in ARNs.",
+        "server",
+    ),
+    Setting(
+        "account",
+        "000000000000",
+        "12 digits",
+        matching(r"[0-9]{12}", "12 digits"),
+        "Account that owns the databases and stands in ARNs.",
+        "server",
+    ),
+    Setting(
+        "clock_skew_s",
+        "300",
+        "seconds",
+        whole(1, 86_400),
+        "How far a signature's date may be from the server's clock.",
+        "server",
+    ),
+    Setting(
+        "body_limit_mb", "4", "MiB", whole(1, 64), "Largest request body; a larger one is refused unread.", "server"
+    ),
+    Setting(
+        "connections",
+        "1000",
+        "connections",
+        whole(1, 100_000),
+        "Client connections at once; more are closed at once.",
+        "server",
+    ),
+    Setting(
+        "log_level",
+        "info",
+        "debug, info, warning or error",
+        matching(r"debug|info|warning|error", "debug, info, warning or error"),
+        "Least severe line written to standard error.",
+        "server",
+    ),
+    Setting(
+        "log_segment_mb", "64", "MiB", whole(1, 1024), "Size at which a segment of the write-ahead log ends.", "wal"
+    ),
+    Setting(
+        "log_limit_mb",
+        "256",
+        "MiB",
+        whole(2, 65_536),
+        "Log size at which memory is flushed, which bounds the next start; at least twice log_segment_mb.",
+        "storage",
+    ),
+    Setting(
+        "flush_age_s",
+        "600",
+        "seconds",
+        seconds(0.1, 86_400),
+        "Longest time a record waits in memory before it is written to a block.",
+        "storage",
+    ),
+    Setting(
+        "memory_budget_mb",
+        "256",
+        "MiB",
+        whole(8, 1_048_576),
+        "Memory for records not yet in a block; beyond it they are flushed early.",
+        "storage",
+    ),
+    Setting("query_timeout_s", "3600", "seconds", seconds(0.1, 86_400), "Longest run of one query.", "query"),
+    Setting(
+        "query_memory_mb", "1024", "MiB", whole(64, 1_048_576), "Memory for all running queries together.", "query"
+    ),
+    Setting(
+        "query_concurrency",
+        "0",
+        "queries",
+        whole(0, 1024),
+        "Queries that run at once, others wait; 0 means twice the number of processors.",
+        "query",
+    ),
+    Setting(
+        "threads",
+        "0",
+        "threads",
+        whole(0, 1024),
+        "Threads of the query engine; 0 means the number of processors.",
+        "query",
+    ),
+)
+"""Units named MiB are 2^20 bytes. An empty default means: none."""
+
+
+def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None, processors: int) -> Config:
+    """The checked settings: a flag wins over the environment, that over the file, that over the default.
+
+    `flags` holds texts by setting name. Raises Invalid naming the setting, where its value came from and the rule.
+    """
+    keys = _read_file(file) if file else {}
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for setting in SETTINGS:
+        text, source = _find(setting, flags, environ, keys, file)
+        sources[setting.name] = source
+        try:
+            values[setting.name] = setting.parse(text)
+        except ValueError as error:
+            raise _bad(setting.name, source, f"{text!r} is not {error}") from error
+    _check_together(values, sources)
+    return _config(values, processors)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. A name other than localhost is taken for a public one."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_file(file: Path) -> dict[str, str]:
+    """The keys of a TOML file as texts. An unknown key is a fault: a misspelt one would go unnoticed for long."""
+    try:
+        found = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Invalid(f"Settings file {file} cannot be read: {error}") from error
+    names = {setting.name for setting in SETTINGS}
+    for key, value in found.items():
+        if key not in names:
+            raise Invalid(f"Settings file {file}: there is no setting {key!r}")
+        if not isinstance(value, str | int | float):
+            raise _bad(key, f"file {file}", "the value is not a text, a number, true or false")
+    return {key: _text(value) for key, value in found.items()}
+
+
+def _text(value: str | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _find(
+    setting: Setting, flags: Mapping[str, str], environ: Mapping[str, str], keys: Mapping[str, str], file: Path | None
+) -> tuple[str, str]:
+    """The winning text of one setting, and where it came from.
+
+    Unknown HEADWATER_ variables are no fault: service managers and container platforms set some of their own.
+    """
+    if setting.name in flags:
+        return flags[setting.name], f"flag {setting.flag}"
+    if setting.variable in environ:
+        return environ[setting.variable], f"environment variable {setting.variable}"
+    if setting.name in keys:
+        return keys[setting.name], f"file {file}"
+    return setting.default, "default"
+
+
+def _bad(name: str, source: str, rule: str) -> Invalid:
+    return Invalid(f"Setting {name} ({source}): {rule}")
+
+
+def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    """Rules over two settings. Raises Invalid for the one that has to give way."""
+    host = values["listen"][0]
+    if bool(values["tls_certificate"]) != bool(values["tls_key"]):
+        given, missing = ("tls_certificate", "tls_key") if values["tls_certificate"] else ("tls_key", "tls_certificate")
+        raise _bad(given, sources[given], f"{missing} must be set with it")
+    if values["insecure_dev"] and not is_loopback(host):
+        raise _bad("insecure_dev", sources["insecure_dev"], f"allowed on a loopback address only, not on {host}")
+    if not (is_loopback(host) or values["tls_certificate"] or values["plain_http"]):
+        rule = f"{host} is not a loopback address: set tls_certificate and tls_key, or plain_http to go without TLS"
+        raise _bad("listen", sources["listen"], rule)
+    if values["log_limit_mb"] < 2 * values["log_segment_mb"]:
+        name = max("log_limit_mb", "log_segment_mb", key=lambda n: sources[n] != "default")
+        raise _bad(name, sources[name], "log_limit_mb must be at least twice log_segment_mb")
+
+
+def _config(values: Mapping[str, Any], processors: int) -> Config:
+    host, port = values["listen"]
+    return Config(
+        data=values["data"],
+        log_level=values["log_level"],
+        server=ServerSettings(
+            host=host,
+            port=port,
+            tls_certificate=values["tls_certificate"],
+            tls_key=values["tls_key"],
+            region=values["region"],
+            account=values["account"],
+            insecure_dev=values["insecure_dev"],
+            clock_skew_s=values["clock_skew_s"],
+            connections=values["connections"],
+        ),
+        wal=WalSettings(segment_bytes=values["log_segment_mb"] * MIB),
+        storage=StorageSettings(
+            flush_age_s=values["flush_age_s"],
+            memory_budget_bytes=values["memory_budget_mb"] * MIB,
+            log_limit_bytes=values["log_limit_mb"] * MIB,
+        ),
+        query=QuerySettings(
+            timeout_s=values["query_timeout_s"],
+            memory_bytes=values["query_memory_mb"] * MIB,
+            concurrency=values["query_concurrency"] or 2 * processors,
+            threads=values["threads"] or processors,
+        ),
+        limits=Limits(request_body_bytes=values["body_limit_mb"] * MIB),
+    )

@@ -1,0 +1,164 @@
+"""Settings: which source wins, every bad value with its message, and rules over two settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from headwater.config import SETTINGS, Config, ServerSettings, is_loopback, load
+from headwater.errors import Invalid
+
+BAD = {
+    "data": ("", "'' is not a path"),
+    "listen": ("localhost", "'localhost' is not HOST:PORT with a port from 0 to 65535"),
+    "tls_certificate": ("a\0b", "is not a path"),
+    "tls_key": ("a\0b", "is not a path"),
+    "plain_http": ("1", "'1' is not true or false"),
+    "insecure_dev": ("yes", "'yes' is not true or false"),
+    "region": ("Us East", "'Us East' is not lower-case letters, digits and inner hyphens, at most 63"),
+    "account": ("12345678901", "'12345678901' is not 12 digits"),
+    "clock_skew_s": ("0", "'0' is not a whole number from 1 to 86400"),
+    "body_limit_mb": ("4.5", "'4.5' is not a whole number from 1 to 64"),
+    "connections": ("-1", "'-1' is not a whole number from 1 to 100000"),
+    "log_level": ("INFO", "'INFO' is not debug, info, warning or error"),
+    "log_segment_mb": ("0", "'0' is not a whole number from 1 to 1024"),
+    "log_limit_mb": ("1", "'1' is not a whole number from 2 to 65536"),
+    "flush_age_s": ("nan", "'nan' is not a number of seconds from 0.1 to 86400"),
+    "memory_budget_mb": ("²", "'²' is not a whole number from 8 to 1048576"),
+    "query_timeout_s": ("86401", "'86401' is not a number of seconds from 0.1 to 86400"),
+    "query_memory_mb": ("63", "'63' is not a whole number from 64 to 1048576"),
+    "query_concurrency": ("", "'' is not a whole number from 0 to 1024"),
+    "threads": ("many", "'many' is not a whole number from 0 to 1024"),
+}
+
+
+def loaded(file: Path | None = None, environ: dict[str, str] | None = None, **flags: str) -> Config:
+    return load(flags, environ or {}, file, processors=3)
+
+
+def settings_file(directory: Path, text: str) -> Path:
+    file = directory / "headwater.toml"
+    file.write_text(text)
+    return file
+
+
+def test_the_defaults_are_good() -> None:
+    config = loaded()
+    assert config.data == Path.cwd() / "headwater-data"
+    assert config.server == ServerSettings(
+        host="127.0.0.1",
+        port=8739,
+        tls_certificate=None,
+        tls_key=None,
+        region="us-east-1",
+        account="000000000000",
+        insecure_dev=False,
+        clock_skew_s=300,
+        connections=1000,
+    )
+    assert config.wal.segment_bytes == 64 * 2**20
+    assert config.storage.log_limit_bytes == 256 * 2**20
+    assert (config.query.concurrency, config.query.threads) == (6, 3)
+    assert config.limits.request_body_bytes == 4 * 2**20
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path: Path) -> None:
+    file = settings_file(tmp_path, 'region = "file"\n')
+    environ = {"HEADWATER_REGION": "environment"}
+    assert loaded(file, environ, region="flag").server.region == "flag"
+    assert loaded(file, environ).server.region == "environment"
+    assert loaded(file).server.region == "file"
+    assert loaded().server.region == "us-east-1"
+
+
+def test_names_of_flag_and_variable_derive_from_the_name() -> None:
+    setting = next(setting for setting in SETTINGS if setting.name == "flush_age_s")
+    assert (setting.flag, setting.variable) == ("--flush-age-s", "HEADWATER_FLUSH_AGE_S")
+
+
+def test_the_file_may_hold_texts_numbers_and_booleans(tmp_path: Path) -> None:
+    file = settings_file(tmp_path, "flush_age_s = 0.5\nconnections = 7\ninsecure_dev = true\nlisten = '[::1]:0'\n")
+    config = loaded(file)
+    assert config.storage.flush_age_s == 0.5
+    assert config.server.connections == 7
+    assert config.server.insecure_dev
+    assert (config.server.host, config.server.port) == ("::1", 0)
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in SETTINGS])
+def test_a_bad_value_names_setting_source_and_rule(name: str, tmp_path: Path) -> None:
+    value, rule = BAD[name]
+    variable = f"HEADWATER_{name.upper()}"
+    with pytest.raises(Invalid) as bad:
+        loaded(environ={variable: value})
+    assert bad.value.message.startswith(f"Setting {name} (environment variable {variable}): ")
+    assert bad.value.message.endswith(rule)
+    with pytest.raises(Invalid) as bad:
+        loaded(**{name: value})
+    assert bad.value.message.startswith(f"Setting {name} (flag --{name.replace('_', '-')}): ")
+
+
+def test_a_bad_value_of_the_file_names_the_file(tmp_path: Path) -> None:
+    file = settings_file(tmp_path, "threads = -1\n")
+    with pytest.raises(Invalid) as bad:
+        loaded(file)
+    assert bad.value.message == f"Setting threads (file {file}): '-1' is not a whole number from 0 to 1024"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flush_age = 1", "there is no setting 'flush_age'"),
+        ("threads = [1]", "Setting threads (file {file}): the value is not a text, a number, true or false"),
+        ("threads", "cannot be read"),
+    ],
+)
+def test_a_bad_file(tmp_path: Path, text: str, message: str) -> None:
+    file = settings_file(tmp_path, text)
+    with pytest.raises(Invalid) as bad:
+        loaded(file)
+    assert message.format(file=file) in bad.value.message
+
+
+def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="cannot be read"):
+        loaded(tmp_path / "nope.toml")
+
+
+def test_other_variables_are_left_alone() -> None:
+    assert loaded(environ={"HEADWATER_SERVICE_HOST": "10.0.0.1", "PATH": "/bin"}) == loaded()
+
+
+def test_tls_needs_both_files() -> None:
+    with pytest.raises(Invalid, match=r"^Setting tls_certificate \(flag --tls-certificate\): tls_key must be set"):
+        loaded(tls_certificate="cert.pem")
+    with pytest.raises(Invalid, match=r"^Setting tls_key .*tls_certificate must be set"):
+        loaded(tls_key="key.pem")
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:80", "[::]:80", "192.168.0.1:80", "example.com:80"])
+def test_beyond_loopback_there_is_tls_or_a_clear_wish(listen: str) -> None:
+    with pytest.raises(Invalid, match="set tls_certificate and tls_key, or plain_http"):
+        loaded(listen=listen)
+    assert loaded(listen=listen, plain_http="true").server.scheme == "http"
+    assert loaded(listen=listen, tls_certificate="c", tls_key="k").server.scheme == "https"
+    with pytest.raises(Invalid, match="allowed on a loopback address only"):
+        loaded(listen=listen, plain_http="true", insecure_dev="true")
+
+
+@pytest.mark.parametrize(("host", "expected"), [("127.9.9.9", True), ("::1", True), ("localhost", True), ("", False)])
+def test_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_the_log_limit_holds_two_segments() -> None:
+    with pytest.raises(Invalid, match=r"^Setting log_segment_mb \(flag --log-segment-mb\): log_limit_mb must be at"):
+        loaded(log_segment_mb="200")
+    assert loaded(log_segment_mb="200", log_limit_mb="400").wal.segment_bytes == 200 * 2**20
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loaded().log_level = "debug"  # type: ignore[misc]
