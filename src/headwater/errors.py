@@ -108,6 +108,10 @@ class Unavailable(Fault):
     """The server cannot do this now (log failed, disk full, stopping); `message` is for the log only."""
 
 
+class LogFailed(Unavailable):
+    """The log cannot be written or synced, and never will be by this process: it has to end."""
+
+
 class NewerFormat(Fault):
     """The data folder, or a file in it, was written by a newer release."""
 

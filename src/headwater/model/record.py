@@ -57,6 +57,24 @@ class RecordColumns:
     def __len__(self) -> int:
         return len(self.series)
 
+    def take(self, rows: npt.NDArray[np.intp]) -> RecordColumns:
+        """Only these rows, in this order."""
+        return RecordColumns(
+            self.layout,
+            self.index[rows],
+            [self.series[row] for row in rows],
+            self.time_ns[rows],
+            self.version[rows],
+            tuple([v[row] for row in rows] if isinstance(v, list) else v[rows] for v in self.values),
+        )
+
+    def row(self, row: int) -> dict[str, object]:
+        """The values of one record by column name, as plain Python values."""
+        return {
+            name: values[row] if isinstance(values, list) else values[row].item()
+            for (name, _), values in zip(self.layout.columns, self.values, strict=True)
+        }
+
 
 class ConflictKind:
     """Why the store did not take a record."""

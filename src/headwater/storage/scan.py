@@ -1,0 +1,119 @@
+"""A scan: what of a snapshot a request needs, memory as Arrow and blocks by name.
+
+Series are chosen first, from the index; then chunks and blocks by time; then rows of chunks by both. The
+engine sees one Arrow table for the small chunks together, and large chunks as they are (design.md 3.5).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.model.scan import BlockPart, Scan, ScanRequest
+from headwater.model.table import MEASURE_NAME, TIME, Column, ColumnKind
+from headwater.model.types import Scalar
+from headwater.storage.chunk import Chunk, Mask
+from headwater.storage.series import SeriesIndex
+from headwater.storage.table import Snapshot
+
+LARGE_ROWS = 10_000
+"""Chunks below this are put together before an engine sees them."""
+
+HINTED_SERIES = 256
+"""At most so many series are named to the engine as a hint for row groups."""
+
+_ARROW_TYPES = {
+    Scalar.DOUBLE: pa.float64(),
+    Scalar.BIGINT: pa.int64(),
+    Scalar.BOOLEAN: pa.bool_(),
+    Scalar.VARCHAR: pa.string(),
+    Scalar.TIMESTAMP: pa.int64(),
+}
+
+
+def build_scan(request: ScanRequest, snapshot: Snapshot, series: SeriesIndex) -> Scan:
+    """The scan of one snapshot. The snapshot is released when the scan is closed."""
+    chosen = series.select(request.dimensions)
+    if chosen is not None and not chosen.any():
+        snapshot.release()
+        return Scan(request, (), ())
+    return Scan(
+        request,
+        _memory(request, snapshot, series, chosen),
+        _blocks(request, snapshot, series, chosen),
+        snapshot.release,
+    )
+
+
+def _memory(request: ScanRequest, snapshot: Snapshot, series: SeriesIndex, chosen: Mask | None) -> tuple[pa.Table, ...]:
+    small: list[pa.Table] = []
+    large: list[pa.Table] = []
+    for chunk, deleted in snapshot.chunks:
+        part = _part(request, chunk, deleted, series, chosen)
+        if part is not None:
+            (large if part.num_rows >= LARGE_ROWS else small).append(part)
+    if small:
+        large.append(pa.concat_tables(small).unify_dictionaries().combine_chunks() if len(small) > 1 else small[0])
+    return tuple(large)
+
+
+def _part(
+    request: ScanRequest, chunk: Chunk, deleted: Mask | None, series: SeriesIndex, chosen: Mask | None
+) -> pa.Table | None:
+    """The rows of one chunk that the request may want; None when there are none."""
+    time = request.time
+    if chunk.end_ns < time.start_ns or chunk.start_ns > time.end_ns:
+        return None
+    wanted = None if deleted is None else ~deleted
+    if chunk.start_ns < time.start_ns or chunk.end_ns > time.end_ns:
+        in_range = (chunk.time_ns >= time.start_ns) & (chunk.time_ns <= time.end_ns)
+        wanted = in_range if wanted is None else wanted & in_range
+    if chosen is not None:
+        of_series = chosen[chunk.ordinals]
+        wanted = of_series if wanted is None else wanted & of_series
+    if wanted is not None:
+        rows = np.flatnonzero(wanted)
+        if not len(rows):
+            return None
+        if len(rows) < len(chunk):
+            names = {column.name for column, _ in request.columns}
+            kept = {name: values for name, values in chunk.columns.items() if name in names}
+            chunk = Chunk(chunk.ordinals, chunk.time_ns, chunk.version, kept).take(rows)
+    arrays = {answer: _column(column, chunk, series) for column, answer in request.columns}
+    if not arrays:
+        # A count needs rows, not values.
+        arrays = {"rows": pa.nulls(len(chunk), pa.bool_())}
+    return pa.table(arrays)
+
+
+def _column(column: Column, chunk: Chunk, series: SeriesIndex) -> pa.Array:
+    if column == TIME:
+        return pa.array(chunk.time_ns)
+    if column == MEASURE_NAME:
+        return series.measure_name.column(chunk.ordinals)
+    if column.kind is ColumnKind.DIMENSION:
+        return series.dimensions[column.name].column(chunk.ordinals)
+    values = chunk.columns.get(column.name)
+    return pa.nulls(len(chunk), _ARROW_TYPES[column.type]) if values is None else values
+
+
+def _blocks(
+    request: ScanRequest, snapshot: Snapshot, series: SeriesIndex, chosen: Mask | None
+) -> tuple[BlockPart, ...]:
+    ids = None
+    if chosen is not None:
+        ordinals = np.flatnonzero(chosen)
+        if len(ordinals) <= HINTED_SERIES:
+            ids = tuple(series.ids.view[ordinals].tolist())
+    return tuple(
+        BlockPart(
+            path=str(live.path),
+            physical=frozenset(live.block.physical),
+            rows=live.block.rows,
+            bytes=live.block.bytes,
+            deleted_rows=deleted if len(deleted) else None,
+            series_ids=ids,
+        )
+        for live, deleted in snapshot.blocks
+        if live.block.end_ns >= request.time.start_ns and live.block.start_ns <= request.time.end_ns
+    )
