@@ -1,0 +1,179 @@
+"""The parts of a record that repeat from request to request, judged once and kept: its series and its layout.
+
+Both ways through `validate` use them, so a rule about names is in one place. Pure: the caches hold nothing but
+results of functions of their arguments, and are bounded.
+Source: write-api.md 2, 6.1, 6.2, 8; texts errors.md 1 and 1.1. The order of checks within a record is a guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+
+from headwater.errors import Invalid
+from headwater.ingest import reasons
+from headwater.ingest.names import check_dimension_name, check_measure_name
+from headwater.model.limits import Limits
+from headwater.model.record import Layout
+from headwater.model.series import Series
+from headwater.model.table import MeasureType
+from headwater.wire.write_records import Dimensions
+
+MULTI = "MULTI"
+
+SERIES_MAX = 32_768
+LAYOUTS_MAX = 1_024
+NAME_CHARACTERS_MAX = 256
+NAMES_MAX = 256
+"""Bounds of the caches and of what they keep: longer and more than that is rejected by the default limits anyway.
+
+A series shares its texts with the dimension list that `wire` keeps.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identity:
+    """A series with the sizes that limits are about: of UTF-8 bytes, names and values of all dimensions together."""
+
+    series: Series
+    dimension_names: frozenset[str]
+    dimension_name_bytes_max: int
+    dimension_bytes: int
+    measure_name_bytes: int
+
+    def over_limit(self, limits: Limits, required_key: str | None) -> str | None:
+        """The reason to reject a record of this series, or None. Source: write-api.md 7 and 8."""
+        if required_key is not None and required_key not in self.dimension_names:
+            return reasons.partition_key_missing(required_key)
+        if self.dimension_name_bytes_max > limits.dimension_name_bytes:
+            return reasons.name_too_long("dimension", limits.dimension_name_bytes)
+        if self.measure_name_bytes > limits.measure_name_bytes:
+            return reasons.name_too_long("measure", limits.measure_name_bytes)
+        if self.dimension_bytes > limits.dimension_bytes:
+            return reasons.too_large(limits.dimension_bytes)
+        return None
+
+
+def identity(common: Dimensions, own: Dimensions, measure_name: str | None) -> Identity:
+    """What identifies a record: the common dimensions, then its own, and its measure name. Raises Invalid."""
+    if common.is_shared and own.is_shared and len(measure_name or "") <= NAME_CHARACTERS_MAX:
+        return _kept_identity(common, own, measure_name)
+    return _identity(common, own, measure_name)
+
+
+def _identity(common: Dimensions, own: Dimensions, measure_name: str | None) -> Identity:
+    pairs = (*common.pairs, *own.pairs)
+    if not pairs:
+        raise Invalid("At least one dimension is required for a record.")
+    names = tuple([name for name, _ in pairs])
+    checked = _kept_dimension_names(names) if _are_keepable(names) else _dimension_names(names)
+    if measure_name is None:
+        raise Invalid("A measure name is required for a record.")
+    check_measure_name(measure_name)
+    return Identity(
+        series=Series(measure_name, tuple(sorted(pairs))),
+        dimension_names=checked,
+        dimension_name_bytes_max=max(map(len, names)),
+        dimension_bytes=byte_count("".join(chain.from_iterable(pairs))),
+        measure_name_bytes=byte_count(measure_name),
+    )
+
+
+def _dimension_names(names: tuple[str, ...]) -> frozenset[str]:
+    """The names of a record's dimensions if there may be such, each once; they are ASCII then. Raises Invalid."""
+    seen: set[str] = set()
+    for name in names:
+        check_dimension_name(name)
+        if name in seen:
+            raise Invalid(f"The dimension name {name} occurs more than once in a record.")
+        seen.add(name)
+    return frozenset(seen)
+
+
+_kept_dimension_names = lru_cache(maxsize=LAYOUTS_MAX)(_dimension_names)
+_kept_identity = lru_cache(maxsize=SERIES_MAX)(_identity)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """A layout, and where its columns stand in the records that were sent.
+
+    `layout.columns[i]` is the `places[i]`-th value of a record. `fixed_bytes` counts the values but VARCHAR.
+    """
+
+    layout: Layout
+    places: tuple[int, ...]
+    attribute_name_bytes_max: int
+    fixed_bytes: int
+
+    def over_limit(self, limits: Limits, varchar_bytes: int) -> str | None:
+        """The reason to reject a record of this shape whose VARCHARs take `varchar_bytes`, or None.
+
+        The limit of a record's size is applied to its measure values alone: a guess. Source: write-api.md 8.
+        """
+        if len(self.places) > limits.measures_per_record:
+            return reasons.too_many_measures(limits.measures_per_record)
+        if self.attribute_name_bytes_max > limits.measure_name_bytes:
+            return reasons.name_too_long("measure", limits.measure_name_bytes)
+        if self.fixed_bytes + varchar_bytes > limits.record_bytes:
+            return reasons.too_large(limits.record_bytes)
+        return None
+
+
+@lru_cache(maxsize=len(MeasureType) + 1)
+def single_shape(kind: str) -> Shape:
+    """The shape of single-measure records of a type. Raises Invalid."""
+    if kind == MeasureType.TIMESTAMP.value:
+        raise Invalid("TIMESTAMP is an invalid measure value type.")
+    measure_type = MeasureType(kind)
+    return Shape(Layout.single(measure_type), (0,), 0, _stored_bytes(measure_type))
+
+
+def multi_shape(names: tuple[str, ...], kinds: tuple[str, ...]) -> Shape:
+    """The shape of multi-measure records with these attributes, in the order sent. Raises Invalid."""
+    return kept_multi_shape(names, kinds) if _are_keepable(names) else _multi_shape(names, kinds)
+
+
+@lru_cache(maxsize=LAYOUTS_MAX)
+def kept_multi_shape(names: tuple[str, ...], kinds: tuple[str, ...]) -> Shape:
+    """The same, from the cache if it is there; raises ValueError for names that are too many or too long to keep."""
+    if not _are_keepable(names):
+        raise ValueError("not kept")
+    return _multi_shape(names, kinds)
+
+
+def _are_keepable(names: tuple[str, ...]) -> bool:
+    return len(names) <= NAMES_MAX and max(map(len, names), default=0) <= NAME_CHARACTERS_MAX
+
+
+def _multi_shape(names: tuple[str, ...], kinds: tuple[str, ...]) -> Shape:
+    if not names:
+        raise Invalid("At least one measure value is required for a record of type MULTI.")
+    columns: dict[str, MeasureType] = {}
+    for name, kind in zip(names, kinds, strict=True):
+        check_measure_name(name)
+        if name in columns:
+            raise Invalid(f"The measure value name {name} occurs more than once in a record.")
+        if kind == MULTI:
+            raise Invalid("MULTI is an invalid measure value type.")
+        columns[name] = MeasureType(kind)
+    layout = Layout.multi(tuple(columns.items()))
+    places = {name: place for place, name in enumerate(names)}
+    return Shape(
+        layout=layout,
+        places=tuple(places[name] for name, _ in layout.columns),
+        attribute_name_bytes_max=max(map(byte_count, names)),
+        fixed_bytes=sum(map(_stored_bytes, columns.values())),
+    )
+
+
+def byte_count(text: str) -> int:
+    """Length in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _stored_bytes(measure_type: MeasureType) -> int:
+    """Size for metering, apart from texts. Source: write-api.md 6.3."""
+    sizes = {MeasureType.BOOLEAN: 1, MeasureType.VARCHAR: 0}
+    return sizes.get(measure_type, 8)

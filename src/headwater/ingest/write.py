@@ -1,0 +1,144 @@
+"""What becomes of a WriteRecords request: its table, the tier of each record, and what the client is told.
+
+The server calls `Ingest.write`. Records go to the store as columns; the store logs them, decides versions and makes
+them visible. Never touches a disk itself and never waits: the answer is a future.
+Source: write-api.md 6.5-6.6, 7; storage.md 2, 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Lock
+from typing import Protocol
+
+import numpy as np
+
+from headwater.errors import Rejected, RejectedRecord, Unavailable
+from headwater.ingest import reasons
+from headwater.ingest.validate import validate
+from headwater.model.limits import Limits
+from headwater.model.record import Conflict, LowerVersion, RecordColumns, SameVersion
+from headwater.model.table import Table, TableId, TimeWindows, time_windows
+from headwater.model.time import Clock
+from headwater.wire.write_records import WriteRecordsRequest
+
+
+class Tables(Protocol):
+    """What ingest needs of the catalog."""
+
+    def table(self, database: str, name: str) -> Table:
+        """The table as it is now. Raises NotFound for the database or the table."""
+
+
+class Records(Protocol):
+    """What ingest needs of the store."""
+
+    def submit(self, table: TableId, batches: list[RecordColumns]) -> Future[list[Conflict]]:
+        """Write records; when the future is done they are durable and visible, but for the conflicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """How many records of a request went to each tier."""
+
+    memory: int
+    magnetic: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Routed:
+    """The records inside the table's windows, `late` those of them for the magnetic tier, and all rejections yet."""
+
+    batches: list[RecordColumns]
+    late: frozenset[int]
+    rejected: list[RejectedRecord]
+
+    @property
+    def ingested(self) -> Ingested:
+        return Ingested(sum(map(len, self.batches)) - len(self.late), len(self.late))
+
+
+class Ingest:
+    """Writes requests. `late_conflicts` counts magnetic-tier records dropped for their version since the start."""
+
+    def __init__(self, tables: Tables, records: Records, clock: Clock, limits: Limits) -> None:
+        self._tables = tables
+        self._records = records
+        self._clock = clock
+        self._limits = limits
+        self._count_lock = Lock()
+        self.late_conflicts = 0
+
+    def write(self, request: WriteRecordsRequest) -> Future[Ingested]:
+        """Validate a request now and submit its records; the future is done when they are durable and visible.
+
+        Raises, with nothing submitted, NotFound for the table and Invalid for a fault of the request. The future
+        raises Rejected if a record was not stored, and whatever the store's future raises. A late record that loses
+        against a stored version counts as ingested. The future cannot be cancelled: records once submitted stay.
+        """
+        table = self._tables.table(request.database, request.table)
+        validated = validate(request, self._limits, table.partition_key)
+        magnetic_writes = table.magnetic_writes_enabled
+        windows = time_windows(table.retention, magnetic_writes, self._clock.now_ns())
+        routed = _route(validated.columns, validated.rejected, windows, magnetic_writes)
+        outcome: Future[Ingested] = Future()
+        outcome.set_running_or_notify_cancel()
+        if routed.batches:
+            stored = self._records.submit(table.id, routed.batches)
+            stored.add_done_callback(lambda done: self._settle(done, routed, outcome))
+        else:
+            _answer(outcome, routed.ingested, routed.rejected)
+        return outcome
+
+    def _settle(self, stored: Future[list[Conflict]], routed: _Routed, outcome: Future[Ingested]) -> None:
+        """Turn the store's answer into the client's. Runs on the store's commit thread."""
+        if stored.cancelled():
+            outcome.set_exception(Unavailable("the store dropped the write"))
+            return
+        error = stored.exception()
+        if error is not None:
+            outcome.set_exception(error)
+            return
+        conflicts = stored.result()
+        if conflicts:
+            told = [conflict for conflict in conflicts if not _is_settled_later(conflict, routed.late)]
+            with self._count_lock:
+                self.late_conflicts += len(conflicts) - len(told)
+            _answer(outcome, routed.ingested, [*routed.rejected, *map(reasons.of_conflict, told)])
+        else:
+            _answer(outcome, routed.ingested, routed.rejected)
+
+
+def _is_settled_later(conflict: Conflict, late: frozenset[int]) -> bool:
+    """True for what the service decides after the answer: versions in the magnetic tier. Source: storage.md 5."""
+    return conflict.index in late and isinstance(conflict.kind, SameVersion | LowerVersion)
+
+
+def _answer(outcome: Future[Ingested], ingested: Ingested, rejected: list[RejectedRecord]) -> None:
+    if rejected:
+        outcome.set_exception(Rejected(sorted(rejected, key=lambda record: record.index)))
+    else:
+        outcome.set_result(ingested)
+
+
+def _route(
+    columns: Iterable[RecordColumns], rejected: list[RejectedRecord], windows: TimeWindows, magnetic_writes: bool
+) -> _Routed:
+    """Part the records into those inside the windows, with their tier, and those outside, which are rejected."""
+    batches: list[RecordColumns] = []
+    late: list[int] = []
+    outside: list[int] = []
+    for batch in columns:
+        is_inside = (batch.time_ns >= windows.start_ns) & (batch.time_ns < windows.end_ns)
+        if not is_inside.all():
+            outside.extend(batch.index[~is_inside].tolist())
+            batch = batch.take(np.flatnonzero(is_inside))
+        if len(batch):
+            late.extend(batch.index[batch.time_ns < windows.memory_start_ns].tolist())
+            batches.append(batch)
+    if outside:
+        reason = reasons.outside(windows, magnetic_writes)
+        rejected = [*rejected, *(RejectedRecord(index, reason) for index in outside)]
+    return _Routed(batches, frozenset(late), rejected)
