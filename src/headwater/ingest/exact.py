@@ -112,12 +112,10 @@ def _values(record: Record) -> tuple[Shape, tuple[str, ...]]:
 
 
 def _typed(shape: Shape, texts: tuple[str, ...], unit_ns: int) -> tuple[float | int | bool | str, ...]:
-    """The values in the order of the layout. The first bad one in the order sent is the one that is told."""
-    types: dict[int, MeasureType] = {
-        place: measure_type for place, (_, measure_type) in zip(shape.places, shape.layout.columns, strict=True)
-    }
-    typed = [_value(types[place], text, unit_ns) for place, text in enumerate(texts)]
-    return tuple(typed[place] for place in shape.places)
+    """The values in the order sent, which is the layout's. The first bad one is the one that is told."""
+    return tuple(
+        _value(measure_type, text, unit_ns) for (_, measure_type), text in zip(shape.layout.columns, texts, strict=True)
+    )
 
 
 def _value(measure_type: MeasureType, text: str, unit_ns: int) -> float | int | bool | str:

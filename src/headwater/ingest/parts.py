@@ -72,7 +72,7 @@ def _identity(common: Dimensions, own: Dimensions, measure_name: str | None) -> 
         raise Invalid("A measure name is required for a record.")
     check_measure_name(measure_name)
     return Identity(
-        series=Series(measure_name, tuple(sorted(pairs))),
+        series=Series(measure_name, pairs),
         dimension_names=checked,
         dimension_name_bytes_max=max(map(len, names)),
         dimension_bytes=byte_count("".join(chain.from_iterable(pairs))),
@@ -97,13 +97,9 @@ _kept_identity = lru_cache(maxsize=SERIES_MAX)(_identity)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A layout, and where its columns stand in the records that were sent.
-
-    `layout.columns[i]` is the `places[i]`-th value of a record. `fixed_bytes` counts the values but VARCHAR.
-    """
+    """A layout with the sizes that limits are about. `fixed_bytes` counts the values but VARCHAR."""
 
     layout: Layout
-    places: tuple[int, ...]
     attribute_name_bytes_max: int
     fixed_bytes: int
 
@@ -112,7 +108,7 @@ class Shape:
 
         The limit of a record's size is applied to its measure values alone: a guess. Source: write-api.md 8.
         """
-        if len(self.places) > limits.measures_per_record:
+        if len(self.layout.columns) > limits.measures_per_record:
             return reasons.too_many_measures(limits.measures_per_record)
         if self.attribute_name_bytes_max > limits.measure_name_bytes:
             return reasons.name_too_long("measure", limits.measure_name_bytes)
@@ -127,7 +123,7 @@ def single_shape(kind: str) -> Shape:
     if kind == MeasureType.TIMESTAMP.value:
         raise Invalid("TIMESTAMP is an invalid measure value type.")
     measure_type = MeasureType(kind)
-    return Shape(Layout.single(measure_type), (0,), 0, _stored_bytes(measure_type))
+    return Shape(Layout.single(measure_type), 0, _stored_bytes(measure_type))
 
 
 def multi_shape(names: tuple[str, ...], kinds: tuple[str, ...]) -> Shape:
@@ -158,11 +154,8 @@ def _multi_shape(names: tuple[str, ...], kinds: tuple[str, ...]) -> Shape:
         if kind == MULTI:
             raise Invalid("MULTI is an invalid measure value type.")
         columns[name] = MeasureType(kind)
-    layout = Layout.multi(tuple(columns.items()))
-    places = {name: place for place, name in enumerate(names)}
     return Shape(
-        layout=layout,
-        places=tuple(places[name] for name, _ in layout.columns),
+        layout=Layout.multi(tuple(columns.items())),
         attribute_name_bytes_max=max(map(byte_count, names)),
         fixed_bytes=sum(map(_stored_bytes, columns.values())),
     )

@@ -101,9 +101,7 @@ def _attributes(
 
 def _is_over_limit(shape: Shape, group: _Group, limits: Limits, required_key: str | None) -> bool:
     varchars = [
-        place
-        for place, (_, measure_type) in zip(shape.places, shape.layout.columns, strict=True)
-        if measure_type is MeasureType.VARCHAR
+        place for place, (_, measure_type) in enumerate(shape.layout.columns) if measure_type is MeasureType.VARCHAR
     ]
     varchar_bytes = max(sum(len(row[place].encode()) for place in varchars) for row in group.rows) if varchars else 0
     return shape.over_limit(limits, varchar_bytes) is not None or any(
@@ -114,7 +112,6 @@ def _is_over_limit(shape: Shape, group: _Group, limits: Limits, required_key: st
 def _columns(shape: Shape, group: _Group) -> RecordColumns:
     if min(group.versions) < 1:
         raise ValueError("a version is below 1")
-    sent = list(zip(*group.rows, strict=True))
     return RecordColumns(
         layout=shape.layout,
         index=np.array(group.index, np.int64),
@@ -122,7 +119,7 @@ def _columns(shape: Shape, group: _Group) -> RecordColumns:
         time_ns=read_int64s(group.times, group.units_ns),
         version=np.array(group.versions, np.int64),
         values=tuple(
-            read_column(measure_type, sent[place], group.units_ns)
-            for place, (_, measure_type) in zip(shape.places, shape.layout.columns, strict=True)
+            read_column(measure_type, texts, group.units_ns)
+            for texts, (_, measure_type) in zip(zip(*group.rows, strict=True), shape.layout.columns, strict=True)
         ),
     )

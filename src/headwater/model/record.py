@@ -19,8 +19,8 @@ ValueColumn = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[np.b
 class Layout:
     """The value columns that a set of records has in common: every record has a value in each of them.
 
-    One column named `measure_value::<type>` for single-measure records, the attributes for multi-measure ones.
-    `columns` is sorted by name, so that equal sets of attributes are equal layouts.
+    One column named `measure_value::<type>` for single-measure records, the attributes for multi-measure ones
+    in the order they were sent, which is the order in which a table's columns first appear.
     """
 
     kind: ColumnKind
@@ -32,7 +32,7 @@ class Layout:
 
     @classmethod
     def multi(cls, columns: tuple[tuple[str, MeasureType], ...]) -> Layout:
-        return cls(ColumnKind.MULTI, tuple(sorted(columns, key=lambda column: column[0])))
+        return cls(ColumnKind.MULTI, columns)
 
     @property
     def measure_data_type(self) -> str:

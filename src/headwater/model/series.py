@@ -8,17 +8,20 @@ from hashlib import blake2b
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """What identifies records beside their time. `dimensions` are (name, value) pairs sorted by name.
+    """What identifies records beside their time. `sent` are (name, value) pairs as a client sent them.
 
-    `id` is a signed 64-bit hash of both, the same on every machine and in every release. Two series may in
+    `dimensions` are the same sorted by name: their order does not matter to identity, only to the order in which
+    a table's columns first appear. `id` is a signed 64-bit hash of both, the same on every machine and in every release. Two series may in
     principle share it: whoever keeps many series keeps the whole key beside it (`key`).
     """
 
     measure_name: str
-    dimensions: tuple[tuple[str, str], ...]
+    sent: tuple[tuple[str, str], ...]
+    dimensions: tuple[tuple[str, str], ...] = field(init=False)
     id: int = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dimensions", tuple(sorted(self.sent)))
         object.__setattr__(self, "id", series_id(self.measure_name, self.dimensions))
 
     @property

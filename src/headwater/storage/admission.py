@@ -94,7 +94,7 @@ class Admission:
         return None
 
     def _register(self, series: Series) -> int:
-        for name, _ in series.dimensions:
+        for name, _ in series.sent:
             if name not in self.columns.by_name:
                 self.columns = self.columns.with_dimension(name)
         return self._series.register(series)

@@ -56,7 +56,7 @@ class SeriesPacker:
         if packed is None:
             if len(self._packed) >= self._limit:
                 self._packed.clear()
-            packed = self._packed[series] = msgspec.Raw(_encode(series.key))
+            packed = self._packed[series] = msgspec.Raw(_encode((series.measure_name, series.sent)))
         return packed
 
 

@@ -129,7 +129,7 @@ def _directory(rows: Chunk, series: SeriesIndex) -> list[DirectoryEntry]:
         entries.append(
             DirectoryEntry(
                 measure_name=known.measure_name,
-                dimensions=known.dimensions,
+                dimensions=known.sent,
                 file_id=int(series.ids.view[ordinal]),
                 measure_types=series.data_types(ordinal),
                 first_row=start,

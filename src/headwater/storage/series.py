@@ -157,7 +157,7 @@ class SeriesIndex:
         self.type_bits.view[ordinal] |= 1 << DATA_TYPES.index(data_type)
         series = self.series[ordinal]
         dimensions = self.measure_types.setdefault(series.measure_name, {}).setdefault(data_type, {})
-        for name, _ in series.dimensions:
+        for name, _ in series.sent:
             dimensions.setdefault(name)
 
     def data_types(self, ordinal: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from headwater.config import StorageSettings
-from headwater.errors import Fault, NotFound, Throttled, Unavailable
+from headwater.errors import Corrupt, Fault, NotFound, Throttled, Unavailable
 from headwater.files import Files
 from headwater.model.block import Manifest
 from headwater.model.limits import Limits
@@ -84,6 +84,9 @@ class Store:
     def open(self) -> None:
         """Remove files that no manifest names, replay the log, start taking writes. Raises Corrupt on damage."""
         self._existing = set(self._manifest.tables())
+        flushed = max((self._manifest.load(table).checkpoint for table in self._existing), default=0)
+        if self._log.last_sequence < flushed:
+            raise Corrupt(f"the log ends at sequence {self._log.last_sequence}, blocks hold records up to {flushed}")
         self._remove_unnamed()
         replayed = 0
         checkpoints: dict[TableId, int] = {}

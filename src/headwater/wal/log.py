@@ -156,18 +156,22 @@ class Log:
         return self._active.last_sequence
 
     def replay(self, after: int) -> Iterator[tuple[int, bytes]]:
-        """Yield sequence and payload of each entry above `after` that was durable at the call, in order, without gaps.
+        """Yield sequence and payload of each entry above `after`, in order, without gaps, up to the last one that is
+        durable when the first is asked for.
 
         Raises Corrupt when the log ends before `after`, so that it cannot be the log of that checkpoint, or when a
-        file has changed since it was verified.
+        file has changed since it was verified; LogFailed when one cannot be read.
         """
         with self._lock:
             segments = [*self._sealed, self._active.snapshot()]
         if after > segments[-1].last_sequence:
             raise Corrupt(f"The log ends at entry {segments[-1].last_sequence}, before the checkpoint {after}.")
-        for segment in segments:
-            if segment.last_sequence > after:
-                yield from (entry for entry in read_payloads(self._files, segment) if entry[0] > after)
+        try:
+            for segment in segments:
+                if segment.last_sequence > after:
+                    yield from (entry for entry in read_payloads(self._files, segment) if entry[0] > after)
+        except OSError as error:
+            raise LogFailed(f"The log in {self._directory} cannot be read: {error}") from error
 
     def checkpoint(self, sequence: int) -> None:
         """Entries up to `sequence` are not needed any more: delete the segments that have no other.

@@ -14,8 +14,8 @@ hold and which sequence it proves to have been synced.
     | zeros                 |  up to the preallocated size; a sealed segment is cut after its footer
     +-----------------------+
 
-The file is filled with zeros before it is used, so that an append changes no metadata of the file system: on our
-machine write and sync took 139 us against 178 with `fallocate` and 183 in a growing file (docs/format/log.md).
+The file is filled with zeros before it is used, so that an append changes no metadata of the file system: a
+write and sync of 4 KB took 138 us against 186 with `fallocate` and 253 in a growing file (docs/format/log.md).
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ _CHECKSUM = Struct("<I")
 
 HEADER_BYTES = _HEADER.size + _CHECKSUM.size
 FOOTER_BYTES = _FOOTER.size + _CHECKSUM.size
+
+_ZEROS = bytes(64 * 1024)
 
 _NAME = re.compile(r"([0-9]{12})" + re.escape(SEGMENT_SUFFIX))
 _MARK = re.compile(re.escape(ENTRY_MAGIC) + b"|" + re.escape(FOOTER_MAGIC))
@@ -158,7 +160,7 @@ def inspect_segment(files: Files, path: Path) -> Segment:
         end += size
     footer = Footer.decode(data, end, header.salt)
     is_sealed = footer == Footer(len(entry_bytes), header.first_sequence + len(entry_bytes) - 1)
-    used = len(data.rstrip(b"\0"))
+    used = _used_bytes(data)
     synced = max(header.synced, _synced_behind(data, end, used, header.salt))
     return Segment(path, header, entry_bytes, is_sealed, synced, 0 if is_sealed else max(0, used - end))
 
@@ -280,6 +282,15 @@ def _synced_behind(data: bytes, start: int, used: int, salt: bytes) -> int:
         footer = Footer.decode(data, mark.start(), salt)
         synced = max(synced, header.synced if header else 0, footer.last_sequence if footer else 0)
     return synced
+
+
+def _used_bytes(data: bytes) -> int:
+    """Length without the zeros at the end. By large steps first: stripping 64 MB of them byte by byte takes 0.3 s."""
+    used = len(data)
+    while used >= len(_ZEROS) and data.startswith(_ZEROS, used - len(_ZEROS)):
+        used -= len(_ZEROS)
+    start = max(0, used - len(_ZEROS))
+    return start + len(data[start:used].rstrip(b"\0"))
 
 
 def _write(file: OpenFile, data: bytes, offset: int, site: str) -> None:

@@ -23,7 +23,7 @@ KEYS = st.sampled_from([None, "host", "rack"])
 
 
 def mostly(good: st.SearchStrategy, odd: st.SearchStrategy) -> st.SearchStrategy:
-    return st.integers(0, 99).flatmap(lambda n: odd if n == 50 else good)
+    return st.integers(0, 99).flatmap(lambda n: odd if 40 <= n < 44 else good)
 
 
 NAMES = mostly(st.sampled_from(["x", "y", "z", "ü"]), st.sampled_from(["time", "a:b", "ts_q", "m" * 257, "é" * 129]))
@@ -144,7 +144,17 @@ def test_the_order_of_dimensions_and_attributes_is_of_no_meaning(records, data):
             validated = validate(decode_write_records(body(*sent), LIMITS), LIMITS, None)
         except Invalid:
             return None
-        return described(validated.columns), validated.rejected
+        stored = {
+            int(batch.index[row]): (
+                batch.series[row].key,
+                int(batch.time_ns[row]),
+                int(batch.version[row]),
+                {name: repr(value) for name, value in batch.row(row).items()},
+            )
+            for batch in validated.columns
+            for row in range(len(batch))
+        }
+        return stored, validated.rejected
 
     assert meaning(records) == meaning([shuffled(members) for members in records])
 

@@ -262,6 +262,14 @@ def test_a_fault_at_the_start_is_a_failed_log() -> None:
         open_log(files)
 
 
+def test_a_segment_that_cannot_be_read_again_is_a_failed_log() -> None:
+    files = FaultyFiles()
+    log = log_of(files, numbered(2))
+    files.fail("read", "wal.replay.read")
+    with pytest.raises(LogFailed, match="cannot be read"):
+        list(log.replay(0))
+
+
 def test_a_checkpoint_deletes_whole_segments_and_never_the_active_one() -> None:
     files = FaultyFiles()
     log = log_of(files, numbered(14))

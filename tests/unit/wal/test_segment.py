@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headwater.errors import Corrupt, NewerFormat
 from headwater.wal import segment
+from headwater.wal.entry import ENTRY_HEADER_BYTES, EntryCodec
 from headwater.wal.segment import (
     FOOTER_BYTES,
     HEADER_BYTES,
@@ -97,7 +98,7 @@ def test_a_sealed_segment_gives_its_unused_space_back() -> None:
 def test_room_is_kept_for_the_footer() -> None:
     files = files_with_directory()
     writer = write(files, [], [], size_bytes=200)
-    largest = 200 - HEADER_BYTES - segment.ENTRY_HEADER_BYTES - FOOTER_BYTES
+    largest = 200 - HEADER_BYTES - ENTRY_HEADER_BYTES - FOOTER_BYTES
     assert writer.has_room(largest)
     assert not writer.has_room(largest + 1)
     writer.append(b"x" * largest)
@@ -127,7 +128,7 @@ def test_what_stands_behind_a_bad_entry_still_proves_what_was_synced() -> None:
 def test_an_image_of_an_entry_within_a_payload_proves_nothing() -> None:
     """A client may hide in a value what looks like a later entry; without the salt it cannot make a valid one."""
     files = files_with_directory()
-    image = segment.EntryCodec(b"guessed.").encode(99, 98, b"")
+    image = EntryCodec(b"guessed.").encode(99, 98, b"")
     writer = write(files, [], [b"x" * 40 + image])
     data = bytearray(files.read(writer.path, site="test"))
     data[HEADER_BYTES : HEADER_BYTES + 30] = bytes(30)
