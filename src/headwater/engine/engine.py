@@ -1,0 +1,197 @@
+"""The embedded engine, locked: the only importer of duckdb. `query` hands it a lowered statement and its scans.
+
+One in-memory database with our macros and functions, no files but blocks, no extensions, no settings that a statement
+could change; one cursor a run, so that any number may go on at once. What it finds wrong becomes a fault of ours, in
+the words of sql.md 8, without its own. It plans nothing of the dialect: statements come from `sql`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
+
+from headwater.engine.faults import fault_of
+from headwater.engine.macros import statements
+from headwater.engine.relations import Relations
+from headwater.engine.series import SERIES_FUNCTIONS
+from headwater.engine.texts import TEXT_FUNCTIONS
+from headwater.errors import Conflict, QueryFailed
+from headwater.model.scan import Scan
+
+INTERRUPT_AGAIN_S = 0.02
+"""An interrupt that comes before the engine has begun is lost, so it is repeated until the run has ended."""
+
+
+class Run:
+    """A handle on one run, made by its caller before it starts: cancels it from another thread, tells its progress."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+        self.deadline_s = float("inf")
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._watch: _Watch | None = None
+
+    def cancel(self) -> None:
+        """Stop the run, now or as soon as it starts; it raises Conflict. Harmless when it has ended."""
+        self.is_cancelled = True
+        if self._watch is not None:
+            self._watch.wake()
+
+    @property
+    def progress_percent(self) -> float:
+        """How far the run is, 0 to 100, as the engine guesses it."""
+        cursor = self._cursor
+        try:
+            return 0.0 if cursor is None else max(0.0, float(cursor.query_progress()))
+        except duckdb.Error:
+            return 0.0
+
+    def attach(self, cursor: duckdb.DuckDBPyConnection | None, watch: _Watch, deadline_s: float) -> None:
+        self._cursor, self._watch, self.deadline_s = cursor, watch, deadline_s
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it must not go on: cancelled, or past its time."""
+        return self.is_cancelled or time.monotonic() >= self.deadline_s
+
+    def interrupt(self) -> None:
+        cursor = self._cursor
+        if cursor is not None:
+            cursor.interrupt()
+
+
+class _Watch:
+    """One thread that interrupts runs which are cancelled or past their time; it sleeps until there is such a run."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._runs: set[Run] = set()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._loop, name="engine-watch", daemon=True)
+        self._thread.start()
+
+    def add(self, run: Run) -> None:
+        with self._changed:
+            self._runs.add(run)
+            self._changed.notify()
+
+    def remove(self, run: Run) -> None:
+        with self._changed:
+            self._runs.discard(run)
+
+    def wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        with self._changed:
+            while not self._is_closed:
+                over = [run for run in self._runs if run.is_over]
+                for run in over:
+                    run.interrupt()
+                self._changed.wait(INTERRUPT_AGAIN_S if over else self._until_next_s())
+
+    def _until_next_s(self) -> float | None:
+        deadline_s = min((run.deadline_s for run in self._runs), default=float("inf"))
+        return None if deadline_s == float("inf") else max(0.0, deadline_s - time.monotonic())
+
+
+class Engine:
+    """`directories` are those whose files scans may name; `memory_bytes` is for all runs together."""
+
+    def __init__(self, *, threads: int, memory_bytes: int, directories: Iterable[Path]) -> None:
+        self._database = duckdb.connect(":memory:")
+        self._watch = _Watch()
+        _configure(self._database, threads, memory_bytes)
+        _define(self._database)
+        _lock(self._database, directories)
+
+    def run(self, sql: str, scans: Mapping[str, Scan], *, timeout_s: float, run: Run | None = None) -> pa.Table:
+        """The whole result of one SELECT that reads each scan by the name it has in `scans`.
+
+        Columns come by place with the types of model/types.py. The scans stay open; their caller closes them.
+        Raises QueryFailed (a fault of the data, time or memory), Conflict if cancelled, Corrupt for a bad block.
+        """
+        run = run or Run()
+        cursor = self._database.cursor()
+        run.attach(cursor, self._watch, time.monotonic() + timeout_s)
+        self._watch.add(run)
+        try:
+            return _result(cursor, sql, scans)
+        except duckdb.InterruptException as fault:
+            if run.is_cancelled:
+                raise Conflict("The query was cancelled") from fault
+            raise QueryFailed(f"Query timed out after {timeout_s:g} seconds") from fault
+        except duckdb.Error as fault:
+            raise fault_of(fault, sql, scans) from fault
+        finally:
+            self._watch.remove(run)
+            run.attach(None, self._watch, float("inf"))
+            cursor.close()
+
+    def close(self) -> None:
+        """Runs must have ended."""
+        self._watch.close()
+        self._database.close()
+
+
+def _result(cursor: duckdb.DuckDBPyConnection, sql: str, scans: Mapping[str, Scan]) -> pa.Table:
+    relations = Relations(scans)
+    for name, table in relations.tables.items():
+        cursor.register(name, table)
+    parsed = cursor.extract_statements(relations.statement(sql))
+    assert len(parsed) == 1, "a plan is one statement"
+    assert parsed[0].type == duckdb.StatementType.SELECT, "a plan only reads"
+    return cursor.sql(parsed[0]).to_arrow_table()
+
+
+def _configure(database: duckdb.DuckDBPyConnection, threads: int, memory_bytes: int) -> None:
+    settings = {
+        "threads": str(threads),
+        "memory_limit": f"'{memory_bytes}B'",
+        "temp_directory": "''",
+        "max_temp_directory_size": "'0KB'",
+        "parquet_metadata_cache": "true",
+        "python_enable_replacements": "false",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "allow_community_extensions": "false",
+        "enable_progress_bar": "true",
+        "enable_progress_bar_print": "false",
+    }
+    for name, value in settings.items():
+        database.execute(f"SET {name} = {value}")
+
+
+def _define(database: duckdb.DuckDBPyConnection) -> None:
+    for function in (*SERIES_FUNCTIONS, *TEXT_FUNCTIONS):
+        database.create_function(
+            function.name,
+            function.compute,
+            list(function.arguments),
+            function.result,
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
+        )
+    for statement in statements():
+        database.execute(statement)
+
+
+def _lock(database: duckdb.DuckDBPyConnection, directories: Iterable[Path]) -> None:
+    """From here on no statement can reach a file outside `directories`, nor undo this."""
+    paths = ", ".join("'{}/'".format(str(path.resolve()).replace("'", "''")) for path in directories)
+    database.execute(f"SET allowed_directories = [{paths}]")
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")

@@ -1,0 +1,61 @@
+"""The engine's errors in the service's words: a table of patterns. Nothing of the engine's own text gets out.
+
+A text of ours, raised by a lowered statement (sql/coercion.failure) or by an Arrow function, stands between markers or
+after the exception's name. Source: sql.md 8; texts of overflow as Trino's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import duckdb
+
+from headwater.errors import Corrupt, Fault, QueryFailed
+from headwater.model.scan import Scan
+
+_TYPES = {"INT32": "integer", "INT64": "bigint"}
+
+_KNOWN: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (re.compile("\x02(.*?)\x03", re.DOTALL), lambda match: match[1]),
+    (re.compile(r"UDF: QueryFailed: (.*)", re.DOTALL), lambda match: match[1].strip()),
+    (re.compile(r"Division by zero"), lambda _: "Division by zero"),
+    (
+        re.compile(r"Overflow in (\w+) of (INT32|INT64) \((-?\d+) (\S+) (-?\d+)\)"),
+        lambda match: f"{_TYPES[match[2]]} {match[1]} overflow: {match[3]} {match[4]} {match[5]}",
+    ),
+    (
+        re.compile(r"Overflow in division of (-?\d+) / (-?\d+)"),
+        lambda match: f"{_integer_type(match[1])} division overflow: {match[1]} / {match[2]}",
+    ),
+    (
+        re.compile(r"Overflow on abs\((-?\d+)\)"),
+        lambda match: f"Value {match[1]} is out of range for abs({_integer_type(match[1])})",
+    ),
+    (re.compile(r"Overflow in \w+ of INT128|Type (?:INT128|HUGEINT) with value"), lambda _: "bigint addition overflow"),
+    (re.compile(r"value is out of range|out of range"), lambda _: "Value is out of range"),
+    (re.compile(r"More than one row returned by a subquery"), lambda _: "Scalar sub-query has returned multiple rows"),
+    (re.compile(r"regular expression|RE2|repetition operator|missing [)\]]"), lambda _: "Invalid regular expression"),
+    (re.compile(r"Argument for ntile"), lambda _: "Buckets must be greater than 0"),
+)
+
+_BUGS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
+"""What only a wrong lowered statement can cause."""
+
+
+def _integer_type(value: str) -> str:
+    return "integer" if int(value) >= -(2**31) else "bigint"
+
+
+def fault_of(error: duckdb.Error, sql: str, scans: Mapping[str, Scan]) -> Fault:
+    """The fault to raise for an error of the engine. Asserts that it is not the statement that is wrong."""
+    text = str(error)
+    for pattern, message in _KNOWN:
+        if match := pattern.search(text):
+            return QueryFailed(message(match))
+    assert not isinstance(error, _BUGS), f"the lowered statement is wrong: {text}\n{sql}"
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return QueryFailed("Query exceeded the memory limit of the server")
+    if isinstance(error, duckdb.IOException) or any(part.path in text for s in scans.values() for part in s.blocks):
+        return Corrupt(text)
+    return QueryFailed("The query failed while it was run")

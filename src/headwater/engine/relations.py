@@ -1,0 +1,122 @@
+"""Scans as relations of the engine: memory tables and blocks under one name, with the columns a plan expects.
+
+`engine.py` registers `tables` with its cursor and runs `statement`. Blocks with the same columns are read as one list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from headwater.model.scan import ALL_TIME, BlockPart, Scan, ScanRequest
+from headwater.model.table import TIME, Column
+from headwater.model.types import Scalar
+
+ENGINE_TYPES = {
+    Scalar.BOOLEAN: "BOOLEAN",
+    Scalar.BIGINT: "BIGINT",
+    Scalar.DOUBLE: "DOUBLE",
+    Scalar.VARCHAR: "VARCHAR",
+    Scalar.TIMESTAMP: "BIGINT",
+}
+"""The types a stored column can have."""
+
+SERIES_LISTED = 1_000
+"""More series ids than this are not worth a list: the condition is only a hint."""
+
+
+def quoted_name(name: str) -> str:
+    """An identifier of the engine."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted(text: str) -> str:
+    """A string literal of the engine."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(slots=True)
+class Relations:
+    """`tables` are to be registered under their names before `statement` runs."""
+
+    scans: Mapping[str, Scan]
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    _queries: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, scan in self.scans.items():
+            parts = [*self._memory(name, scan), *self._blocks(name, scan)]
+            self._queries[name] = " UNION ALL ".join(parts) or _empty(scan.request)
+
+    def statement(self, sql: str) -> str:
+        """`sql` with every scan defined before it."""
+        if not self._queries:
+            return sql
+        named = (f"{quoted_name(name)} AS NOT MATERIALIZED ({query})" for name, query in self._queries.items())
+        return f"WITH {', '.join(named)} ({sql})"
+
+    def _memory(self, name: str, scan: Scan) -> Iterator[str]:
+        for i, table in enumerate(scan.memory):
+            relation = f"{name} memory {i}"
+            self.tables[relation] = table
+            yield _select([quoted_name(answer) for _, answer in scan.request.columns], quoted_name(relation))
+
+    def _blocks(self, name: str, scan: Scan) -> Iterator[str]:
+        for i, group in enumerate(_groups(scan)):
+            columns = [_block_column(column, answer, group[0].physical) for column, answer in scan.request.columns]
+            files = ", ".join(quoted(part.path) for part in group)
+            source = f"read_parquet([{files}], hive_partitioning = false)"
+            conditions = _conditions(scan.request, group[0])
+            deleted = group[0].deleted_rows
+            if deleted is not None:
+                relation = f"{name} deleted {i}"
+                self.tables[relation] = pa.table({"place": deleted})
+                conditions.append(f"file_row_number NOT IN (FROM {quoted_name(relation)})")
+            yield _select(columns, source, conditions)
+
+
+def _groups(scan: Scan) -> list[list[BlockPart]]:
+    """Blocks that one read_parquet can take: the same columns asked for, the same series, nothing deleted."""
+    asked = {column.physical for column, _ in scan.request.columns}
+    groups: dict[object, list[BlockPart]] = {}
+    for part in scan.blocks:
+        alone = part.path if part.deleted_rows is not None else None
+        groups.setdefault((alone, part.physical & asked, part.series_ids), []).append(part)
+    return list(groups.values())
+
+
+def _select(columns: list[str], source: str, conditions: list[str] | None = None) -> str:
+    """A scan that needs no column still has rows to count."""
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT {', '.join(columns) or '1'} FROM {source}{where}"  # noqa: S608  names and literals are quoted
+
+
+def _block_column(column: Column, answer: str, physical: frozenset[str]) -> str:
+    """One column of a block under the answer's name: instants as integers, NULL of its type where the file lacks it."""
+    own = quoted_name(column.physical)
+    if column.physical not in physical:
+        own = f"CAST(NULL AS {ENGINE_TYPES[column.type]})"
+    elif column.type is Scalar.TIMESTAMP:
+        own = f"epoch_ns({own})"
+    return f"{own} AS {quoted_name(answer)}"
+
+
+def _conditions(request: ScanRequest, part: BlockPart) -> list[str]:
+    """Time range and series on the file's own columns, so that row groups which cannot match are not read."""
+    found = []
+    time = quoted_name(TIME.physical)
+    if request.time.start_ns > ALL_TIME.start_ns:
+        found.append(f"{time} >= make_timestamp_ns({request.time.start_ns})")
+    if request.time.end_ns < ALL_TIME.end_ns:
+        found.append(f"{time} <= make_timestamp_ns({request.time.end_ns})")
+    if part.series_ids is not None and len(part.series_ids) <= SERIES_LISTED:
+        ids = ", ".join(map(str, part.series_ids))
+        found.append(f'"_series" IN ({ids})' if ids else "false")
+    return found
+
+
+def _empty(request: ScanRequest) -> str:
+    columns = [_block_column(column, answer, frozenset()) for column, answer in request.columns]
+    return f"SELECT {', '.join(columns) or '1'} WHERE false"

@@ -1,0 +1,208 @@
+"""Rows of aggregates, create_time_series (series.py) apart. Source: sql.md 6.10.
+
+DISTINCT, ORDER BY, FILTER and OVER go to the engine's aggregate inside a lowering: `aggregated` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headwater.errors import Invalid
+from headwater.model.types import Array
+from headwater.sql.coercion import DOUBLE, engine_type, literal
+from headwater.sql.signature import Call, Kind, Signature, row
+
+INTEGERS = ("integer", "bigint")
+NUMBERS = (*INTEGERS, "double")
+BEST = 10_000
+"""The most values that max(x, n) and its like keep (ours)."""
+
+
+def aggregated(call: Call, function: str, arguments: str, condition: str = "", order_by: str = "") -> str:
+    """The engine's aggregate over `arguments`, with what the query put after its own: DISTINCT, FILTER, OVER, ...
+
+    `condition` restricts the rows further; `order_by` is for arguments whose order the function itself decides.
+    """
+    asked = call.modifiers
+    order = order_by or asked.order_by
+    inside = f"{'DISTINCT ' if asked.distinct else ''}{arguments}"
+    inside += f" ORDER BY {order}" if order else ""
+    inside += " IGNORE NULLS" if asked.ignore_nulls else ""
+    conditions = [f"({text})" for text in (asked.filter, condition) if text]
+    text = f"{function}({inside})"
+    text += f" FILTER (WHERE {' AND '.join(conditions)})" if conditions else ""
+    return text if asked.over is None else f"{text} OVER ({asked.over})"
+
+
+def over_engine(function: str, arguments: str = "{0}", around: str = "{}") -> Callable[[Call], str]:
+    """A lowering to one aggregate of the engine; `around` is what is written around it."""
+    return lambda call: around.format(aggregated(call, function, arguments.format(*call.texts)))
+
+
+def _aggregate(text: str, lower: Callable[[Call], str], check: Callable[[Call], None] | None = None) -> Signature:
+    return row(text, lower, kind=Kind.AGGREGATE, check=check, source="6.10")
+
+
+def _refuse_distinct(call: Call) -> None:
+    if call.modifiers.distinct:
+        raise Invalid(f"DISTINCT is not supported for {call.name} with these arguments")
+
+
+# ------------------------------------------------------------------------------------------ best values
+
+
+def _check_best(call: Call) -> None:
+    count = call.value(len(call.types) - 1)
+    if count is None or not 1 <= count <= BEST:
+        raise Invalid(f"Argument n of {call.name} must be between 1 and {BEST}")
+
+
+def _best(call: Call) -> str:
+    """max(x, n): the n largest, the largest first; min(x, n): the smallest first."""
+    way = "DESC" if call.name == "max" else "ASC"
+    value = call.texts[0]
+    found = aggregated(call, "list", value, condition=f"{value} IS NOT NULL", order_by=f"{value} {way}")
+    return f"({found})[1 : {call.value(1)}]"
+
+
+def _best_by(call: Call) -> str:
+    _refuse_distinct(call)
+    way = "DESC" if call.name == "max_by" else "ASC"
+    value, key = call.texts[:2]
+    found = aggregated(call, "list", value, condition=f"{key} IS NOT NULL", order_by=f"{key} {way}")
+    return f"({found})[1 : {call.value(2)}]"
+
+
+# ---------------------------------------------------------------------------------------- percentiles
+
+
+def _shares(call: Call) -> list[float]:
+    """The constant percentages, a single one as a list."""
+    place = 1 if len(call.types) == 2 else 2
+    value = call.value(place)
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _check_percentile(call: Call) -> None:
+    if any(share is None or not 0 <= share <= 1 for share in _shares(call)):
+        raise Invalid("Percentile must be between 0 and 1")
+    if len(call.types) == 4 and (call.value(3) is None or not 0 < call.value(3) < 1):
+        raise Invalid("Percentile accuracy must be exclusively between 0 and 1")
+
+
+def _percentile(call: Call) -> str:
+    """Nearest rank: the smallest value whose cumulative share is at least p."""
+    shares = [literal(share, DOUBLE) for share in _shares(call)]
+    asked = f"[{', '.join(shares)}]" if isinstance(call.result, Array) else shares[0]
+    return aggregated(call, "quantile_disc", f"{call.texts[0]}, {asked}")
+
+
+def _weighted_percentile(call: Call) -> str:
+    _refuse_distinct(call)
+    value, weight = call.texts[:2]
+    there = f"{value} IS NOT NULL AND {weight} IS NOT NULL"
+    values, weights = (aggregated(call, "list", text, there, order_by=value) for text in (value, weight))
+    shares = ", ".join(literal(share, DOUBLE) for share in _shares(call))
+    chosen = f"list_select({values}, hw_weighted_places({weights}, [{shares}]))"
+    return chosen if isinstance(call.result, Array) else f"({chosen})[1]"
+
+
+def _percentile_rows() -> list[Signature]:
+    rows = []
+    for kind in NUMBERS:
+        for share, result in (("double", kind), ("array(double)", f"array({kind})")):
+            rows.append(_aggregate(f"approx_percentile({kind}, {share}) -> {result}", _percentile, _check_percentile))
+            for more in ("", ", double"):
+                text = f"approx_percentile({kind}, bigint, {share}{more}) -> {result}"
+                rows.append(_aggregate(text, _weighted_percentile, _check_percentile))
+    return rows
+
+
+# ------------------------------------------------------------------------------------------- the rest
+
+
+def _check_error(call: Call) -> None:
+    error = call.value(1)
+    if error is None or not 0.0040625 <= error <= 0.26:
+        raise Invalid("Standard error must be in [0.0040625, 0.26]")
+
+
+def _count_distinct(call: Call) -> str:
+    """Exact, which is within any error. DISTINCT asked for again changes nothing."""
+    return aggregated(call, "count", call.texts[0] if call.modifiers.distinct else f"DISTINCT {call.texts[0]}")
+
+
+def _finite(function: str) -> Callable[[Call], str]:
+    """NULL in place of a result that is no number: too few rows, or no spread. Source: Trino."""
+
+    def lower(call: Call) -> str:
+        found = aggregated(call, function, f"{call.texts[0]}, {call.texts[1]}")
+        return f"CASE WHEN isfinite({found}) THEN {found} END"
+
+    return lower
+
+
+def _extreme_of(engine: str) -> Callable[[Call], str]:
+    return over_engine(engine, "{0}, {1}")
+
+
+def _sum(call: Call) -> str:
+    return f"CAST({aggregated(call, 'sum', call.texts[0])} AS {engine_type(call.result)})"
+
+
+ROWS = (
+    _aggregate("arbitrary(T) -> T", over_engine("any_value")),
+    _aggregate("array_agg(T) -> array(T)", over_engine("list")),
+    *(_aggregate(f"avg({kind}) -> double", over_engine("avg")) for kind in NUMBERS),
+    *(
+        _aggregate(f"avg({kind}) -> {kind}", over_engine("avg", around=f"CAST(trunc({{}}) AS {engine})"))
+        for kind, engine in (("interval day to second", "BIGINT"), ("interval year to month", "INTEGER"))
+    ),
+    *(_aggregate(f"{name}(boolean) -> boolean", over_engine("bool_and")) for name in ("bool_and", "every")),
+    _aggregate("bool_or(boolean) -> boolean", over_engine("bool_or")),
+    _aggregate("count() -> bigint", over_engine("count", "*")),
+    _aggregate("count(T) -> bigint", over_engine("count")),
+    _aggregate("count_if(boolean) -> bigint", over_engine("count", "CASE WHEN {0} THEN true END")),
+    _aggregate("geometric_mean(double) -> double", over_engine("avg", "ln({0})", "exp({})")),
+    _aggregate("max(E) -> E", over_engine("max")),
+    _aggregate("min(E) -> E", over_engine("min")),
+    _aggregate("max(E, bigint) -> array(E)", _best, _check_best),
+    _aggregate("min(E, bigint) -> array(E)", _best, _check_best),
+    _aggregate("max_by(T, E) -> T", _extreme_of("arg_max_null")),
+    _aggregate("min_by(T, E) -> T", _extreme_of("arg_min_null")),
+    _aggregate("max_by(T, E, bigint) -> array(T)", _best_by, _check_best),
+    _aggregate("min_by(T, E, bigint) -> array(T)", _best_by, _check_best),
+    _aggregate("sum(integer) -> bigint", _sum),
+    _aggregate("sum(bigint) -> bigint", _sum),
+    _aggregate("sum(double) -> double", over_engine("sum")),
+    _aggregate("sum(interval day to second) -> interval day to second", _sum),
+    _aggregate("sum(interval year to month) -> interval year to month", _sum),
+    _aggregate("bitwise_and_agg(bigint) -> bigint", over_engine("bit_and")),
+    _aggregate("bitwise_or_agg(bigint) -> bigint", over_engine("bit_or")),
+    _aggregate("approx_distinct(E) -> bigint", _count_distinct),
+    _aggregate("approx_distinct(E, double) -> bigint", _count_distinct, _check_error),
+    *_percentile_rows(),
+    *(
+        _aggregate(f"{name}(double, double) -> double", _finite(name))
+        for name in ("corr", "regr_slope", "regr_intercept")
+    ),
+    *(
+        _aggregate(f"{name}(double, double) -> double", over_engine(name, "{0}, {1}"))
+        for name in ("covar_pop", "covar_samp")
+    ),
+    _aggregate(
+        "skewness(double) -> double",
+        lambda call: f"hw_skewness({aggregated(call, 'list', call.texts[0], f'{call.texts[0]} IS NOT NULL')})",
+    ),
+    *(
+        _aggregate(f"{name}(double) -> double", over_engine(engine))
+        for name, engine in (
+            ("stddev", "stddev_samp"),
+            ("stddev_samp", "stddev_samp"),
+            ("stddev_pop", "stddev_pop"),
+            ("variance", "var_samp"),
+            ("var_samp", "var_samp"),
+            ("var_pop", "var_pop"),
+        )
+    ),
+)

@@ -1,0 +1,125 @@
+"""Rows of string functions. Lengths and places count characters, from 1. Source: sql.md 6.5."""
+
+from __future__ import annotations
+
+from headwater.model.types import Array
+from headwater.sql.coercion import INTEGER, VARCHAR, failure, quoted
+from headwater.sql.signature import Call, row
+
+SPACES = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
+    "\u2008\u2009\u200a\u2028\u2029\u205f\u3000"
+)
+"""What trim removes: Java's white space."""
+
+PADDED_CHARACTERS = 1_000_000
+"""The longest text lpad and rpad make (ours): the size is a number anyone can type."""
+
+_IS_CODE_POINT = "{0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111"
+
+
+def _concat(call: Call) -> str:
+    return f"({' || '.join(call.texts)})"
+
+
+def _trim(name: str) -> str:
+    return f"{name}({{0}}, {quoted(SPACES)})"
+
+
+def _padded(engine: str) -> str:
+    size = failure(f"concat('Target length must be in the range [0..{PADDED_CHARACTERS}]')", VARCHAR)
+    padding = failure(quoted("Padding string must not be empty"), VARCHAR)
+    return (
+        f"CASE WHEN {{1}} < 0 OR {{1}} > {PADDED_CHARACTERS} THEN {size} WHEN {{2}} = '' THEN {padding}"
+        f" ELSE {engine}({{0}}, {{1}}::INTEGER, {{2}}) END"
+    )
+
+
+def _replaced(by: str) -> str:
+    """An empty text is found before every character and at the end, as in Trino."""
+    every = f"list_transform(string_split({{0}}, ''), lambda character: character || {by})"
+    everywhere = f"{by} || CASE WHEN {{0}} = '' THEN '' ELSE array_to_string({every}, '') END"
+    return f"CASE WHEN {{1}} = '' THEN {everywhere} ELSE replace({{0}}, {{1}}, {by}) END"
+
+
+_NO_CODE_POINT = failure("concat('Not a valid Unicode code point: ', {0})", VARCHAR)
+_NO_DELIMITER = failure(quoted("The delimiter may not be the empty string"), Array(VARCHAR))
+_LIMIT_FAULT = failure(quoted("Limit must be positive"), Array(VARCHAR))
+_PIECES = "string_split({0}, {1})"
+
+ROWS = (
+    row(
+        "chr(bigint) -> varchar",
+        f"CASE WHEN {_IS_CODE_POINT} THEN chr({{0}}::INTEGER) WHEN {{0}} IS NOT NULL THEN {_NO_CODE_POINT} END",
+        source="6.5",
+    ),
+    row(
+        "codepoint(varchar) -> integer",
+        "CASE WHEN length({0}) = 1 THEN unicode({0}) WHEN {0} IS NOT NULL THEN "
+        f"{failure(quoted('Input of codepoint must be one character'), INTEGER)} END",
+        source="6.5",
+    ),
+    row("concat(varchar...) -> varchar", _concat, source="6.5"),
+    row("hamming_distance(varchar, varchar) -> bigint", "hw_hamming_distance({0}, {1})", source="6.5"),
+    row("length(varchar) -> bigint", "length({0})", source="6.5"),
+    row("levenshtein_distance(varchar, varchar) -> bigint", "hw_levenshtein_distance({0}, {1})", source="6.5"),
+    row("lower(varchar) -> varchar", "lower({0})", source="6.5"),
+    # The engine makes one capital of a sharp s; Java leaves it.
+    row(
+        "upper(varchar) -> varchar",
+        "CASE WHEN contains({0}, 'ß') THEN"
+        " array_to_string(list_transform(string_split({0}, 'ß'), lambda piece: upper(piece)), 'ß') ELSE upper({0}) END",
+        source="6.5",
+    ),
+    row("lpad(varchar, bigint, varchar) -> varchar", _padded("lpad"), source="6.5"),
+    row("rpad(varchar, bigint, varchar) -> varchar", _padded("rpad"), source="6.5"),
+    row("ltrim(varchar) -> varchar", _trim("ltrim"), source="6.5"),
+    row("rtrim(varchar) -> varchar", _trim("rtrim"), source="6.5"),
+    row("trim(varchar) -> varchar", _trim("trim"), source="6.5"),
+    row("replace(varchar, varchar) -> varchar", _replaced("''"), source="6.5"),
+    row("replace(varchar, varchar, varchar) -> varchar", _replaced("{2}"), source="6.5"),
+    row(
+        "reverse(varchar) -> varchar",
+        "CASE WHEN {0} IS NOT NULL THEN array_to_string(list_reverse(string_split({0}, '')), '') END",
+        source="6.5",
+    ),
+    row(
+        "split(varchar, varchar) -> array(varchar)",
+        f"CASE WHEN {{1}} = '' THEN {_NO_DELIMITER} WHEN {{1}} IS NOT NULL THEN {_PIECES} END",
+        source="6.5",
+    ),
+    row(
+        "split(varchar, varchar, bigint) -> array(varchar)",
+        f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL OR {{2}} IS NULL THEN NULL WHEN {{1}} = '' THEN {_NO_DELIMITER}"
+        f" WHEN {{2}} < 1 THEN {_LIMIT_FAULT} WHEN len({_PIECES}) <= {{2}} THEN {_PIECES}"
+        f" ELSE hw_split_limit({{0}}, {{1}}, {{2}}) END",
+        source="6.5",
+    ),
+    row(
+        "split_part(varchar, varchar, bigint) -> varchar",
+        f"CASE WHEN {{1}} IS NULL THEN NULL WHEN {{2}} < 1 THEN "
+        f"{failure(quoted('Index must be greater than zero'), VARCHAR)} ELSE {_PIECES}[{{2}}] END",
+        source="6.5",
+    ),
+    row(
+        "strpos(varchar, varchar) -> bigint",
+        "strpos({0}, {1})",
+        source="6.5",
+    ),
+    row("position(varchar, varchar) -> bigint", "strpos({1}, {0})", source="6.5"),
+    row("strpos(varchar, varchar, bigint) -> bigint", "hw_place({0}, {1}, {2}, false)", source="6.5"),
+    row("strrpos(varchar, varchar) -> bigint", "hw_place({0}, {1}, 1, true)", source="6.5"),
+    row("strrpos(varchar, varchar, bigint) -> bigint", "hw_place({0}, {1}, {2}, true)", source="6.5"),
+    row(
+        "substr(varchar, bigint) -> varchar",
+        "CASE WHEN {1} = 0 OR {1} > length({0}) OR {1} < 0 - length({0}) THEN '' ELSE substr({0}, {1}) END",
+        source="6.5",
+    ),
+    row(
+        "substr(varchar, bigint, bigint) -> varchar",
+        "CASE WHEN {0} IS NULL OR {2} IS NULL THEN NULL"
+        " WHEN {2} <= 0 OR {1} = 0 OR {1} > length({0}) OR {1} < 0 - length({0}) THEN ''"
+        " ELSE substr({0}, {1}, least({2}, length({0}))) END",
+        source="6.5",
+    ),
+)

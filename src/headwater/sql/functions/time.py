@@ -1,0 +1,384 @@
+"""Rows of date and time functions, but for formats (format.py). Everything is UTC. Source: sql.md 6.9.
+
+What can be computed from constants is, so that a scan knows its time range: `fold` works on integers as the engine
+holds them. The engine's own functions of instants are not used: they round nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headwater.errors import Invalid
+from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
+from headwater.model.types import Scalar
+from headwater.sql import calendar
+from headwater.sql.calendar import UNITS_MONTHS, UNITS_NS, in_time_range
+from headwater.sql.coercion import DATE, TIMESTAMP, failure, literal, quoted, use_once
+from headwater.sql.signature import Call, Context, Signature, row
+from headwater.sql.texts import parse_date, parse_duration, parse_iso8601_timestamp, parse_timestamp
+
+UNITS = (*UNITS_NS, *UNITS_MONTHS)
+SUB_DAY_UNITS = ("millisecond", "second", "minute", "hour")
+
+
+# ------------------------------------------------------------------------------------------------ now
+
+
+def _now(context: Context) -> int:
+    """The query's instant, cut to the millisecond."""
+    return context.now_ns // NS_PER_MS * NS_PER_MS
+
+
+def _now_rows() -> list[Signature]:
+    values: dict[str, tuple[str, Callable[[Context], int | str]]] = {
+        "now": ("timestamp", _now),
+        "current_timestamp": ("timestamp", _now),
+        "localtimestamp": ("timestamp", _now),
+        "current_date": ("date", lambda context: _now(context) // NS_PER_DAY),
+        "current_time": ("time", lambda context: _now(context) % NS_PER_DAY),
+        "localtime": ("time", lambda context: _now(context) % NS_PER_DAY),
+        "current_timezone": ("varchar", lambda _: "UTC"),
+    }
+    return [
+        row(
+            f"{name}() -> {kind}",
+            lambda call, fold=fold: literal(fold(call.context), call.result),  # type: ignore[misc]
+            fold=fold,
+            is_timed=True,
+            source="6.9",
+        )
+        for name, (kind, fold) in values.items()
+    ]
+
+
+def _ago(call: Call) -> str:
+    return f"({literal(_now(call.context), TIMESTAMP)} - {call.texts[0]})"
+
+
+# ------------------------------------------------------------------------------------------------ bin
+
+
+def _check_bin(call: Call) -> None:
+    if call.is_constant(1) and call.value(1) is not None and call.value(1) <= 0:
+        raise Invalid("bin interval must be greater than zero")
+
+
+def _bin(call: Call) -> str:
+    """Whole intervals since 1970, by integer division."""
+    binned = "({0} // {1} * {1})"
+    if not call.is_constant(1):
+        fault = failure(quoted("bin interval must be greater than zero"), TIMESTAMP)
+        binned = f"CASE WHEN {{1}} <= 0 THEN {fault} ELSE {binned} END"
+    return use_once(binned, call.texts)
+
+
+def _folded_bin(time_ns: int, interval_ns: int) -> int:
+    count = abs(time_ns) // interval_ns * interval_ns
+    return count if time_ns >= 0 else -count
+
+
+# ---------------------------------------------------------------------------------------------- units
+
+
+def unit_of(call: Call, allowed: tuple[str, ...], what: str) -> str | None:
+    """The unit that the first argument names, in lower case; None for NULL. Raises Invalid."""
+    value = call.value(0)
+    if value is None:
+        return None
+    unit = str(value).lower()
+    if unit not in allowed:
+        raise Invalid(f"'{value}' is not a valid {what} field")
+    return unit
+
+
+def _check_unit(allowed: tuple[str, ...], what: str) -> Callable[[Call], None]:
+    return lambda call: _no_answer(unit_of(call, allowed, what))
+
+
+def _no_answer(_: object) -> None:
+    """For a check whose only result is its fault."""
+
+
+def _date_trunc(call: Call) -> str:
+    unit = unit_of(call, UNITS, "TIMESTAMP")
+    if unit is None:
+        return literal(None, TIMESTAMP)
+    time = call.texts[1]
+    if unit in UNITS_NS and unit != "week":
+        return use_once(f"hw_floor({{0}}, {UNITS_NS[unit]})", [time])
+    return use_once(f"(CAST(hw_trunc_date('{unit}', hw_day({{0}})) AS BIGINT) * {NS_PER_DAY})", [time])
+
+
+def _add_to_timestamp(call: Call) -> str:
+    unit = unit_of(call, UNITS, "TIMESTAMP")
+    if unit is None:
+        return literal(None, TIMESTAMP)
+    count, time = call.texts[1:]
+    if unit in UNITS_NS:
+        return f"({time} + {count} * {UNITS_NS[unit]})"
+    return use_once(f"hw_add_months({{1}}, {{0}} * {UNITS_MONTHS[unit]})", [count, time])
+
+
+def _folded_add(unit: str, count: int, time_ns: int) -> int:
+    unit = unit.lower()
+    if unit in UNITS_NS:
+        return in_time_range(time_ns + count * UNITS_NS[unit])
+    return calendar.add_months(time_ns, count * UNITS_MONTHS[unit])
+
+
+def _check_date_unit(call: Call) -> None:
+    if unit_of(call, UNITS, "DATE") in SUB_DAY_UNITS:
+        raise Invalid("Cannot add hour, minutes or seconds to a date")
+
+
+def _add_to_date(call: Call) -> str:
+    unit = unit_of(call, UNITS, "DATE")
+    if unit is None:
+        return literal(None, DATE)
+    count, date = call.texts[1:]
+    if unit in UNITS_NS:
+        return f"CAST({date} + {count} * {UNITS_NS[unit] // NS_PER_DAY} AS INTEGER)"
+    return use_once(f"hw_add_months_to_date({{1}}, {{0}} * {UNITS_MONTHS[unit]})", [count, date])
+
+
+def _folded_add_to_date(unit: str, count: int, days: int) -> int:
+    unit = unit.lower()
+    if unit in UNITS_NS:
+        return days + count * (UNITS_NS[unit] // NS_PER_DAY)
+    return calendar.add_months_to_days(days, count * UNITS_MONTHS[unit])
+
+
+def _add_to_time(call: Call) -> str:
+    unit = unit_of(call, SUB_DAY_UNITS, "TIME")
+    if unit is None:
+        return literal(None, Scalar.TIME)
+    per_day = NS_PER_DAY // UNITS_NS[unit]
+    return use_once(f"hw_time_of_day({{1}} + {{0}} % {per_day} * {UNITS_NS[unit]})", call.texts[1:])
+
+
+def _timestamp_diff(call: Call) -> str:
+    unit = unit_of(call, UNITS, "TIMESTAMP")
+    if unit is None:
+        return literal(None, Scalar.BIGINT)
+    if unit in UNITS_NS:
+        return f"(({call.texts[2]} - {call.texts[1]}) // {UNITS_NS[unit]})"
+    return use_once(f"(hw_months_between({{0}}, {{1}}) // {UNITS_MONTHS[unit]})", call.texts[1:])
+
+
+DATE_UNITS = ("day", "week", *UNITS_MONTHS)
+
+
+def _date_diff(call: Call) -> str:
+    unit = unit_of(call, DATE_UNITS, "DATE")
+    if unit is None:
+        return literal(None, Scalar.BIGINT)
+    if unit in UNITS_NS:
+        return f"((CAST({call.texts[2]} AS BIGINT) - {call.texts[1]}) // {UNITS_NS[unit] // NS_PER_DAY})"
+    instants = [f"(CAST({text} AS BIGINT) * {NS_PER_DAY})" for text in call.texts[1:]]
+    return use_once(f"(hw_months_between({{0}}, {{1}}) // {UNITS_MONTHS[unit]})", instants)
+
+
+def _time_diff(call: Call) -> str:
+    unit = unit_of(call, SUB_DAY_UNITS, "TIME")
+    if unit is None:
+        return literal(None, Scalar.BIGINT)
+    return f"(({call.texts[2]} - {call.texts[1]}) // {UNITS_NS[unit]})"
+
+
+# ----------------------------------------------------------------------------------------- extraction
+
+_DATE_FIELDS = {
+    "year": "year({date})",
+    "quarter": "quarter({date})",
+    "month": "month({date})",
+    "week": "week({date})",
+    "week_of_year": "week({date})",
+    "year_of_week": "isoyear({date})",
+    "yow": "isoyear({date})",
+    "day": "day({date})",
+    "day_of_month": "day({date})",
+    "day_of_week": "isodow({date})",
+    "dow": "isodow({date})",
+    "day_of_year": "dayofyear({date})",
+    "doy": "dayofyear({date})",
+}
+_TIME_FIELDS = {
+    "hour": f"{{time}} // {NS_PER_HOUR}",
+    "minute": f"{{time}} // {NS_PER_MINUTE} % 60",
+    "second": f"{{time}} // {NS_PER_S} % 60",
+    "millisecond": f"{{time}} % {NS_PER_S} // {NS_PER_MS}",
+    "nanosecond": f"{{time}} % {NS_PER_S}",
+}
+_INTERVAL_FIELDS = {
+    "day": f"{{0}} // {NS_PER_DAY}",
+    "hour": f"{{0}} % {NS_PER_DAY} // {NS_PER_HOUR}",
+}
+
+
+def _extraction_rows() -> list[Signature]:
+    rows = []
+    for name, field in _DATE_FIELDS.items():
+        for kind, date in (("timestamp", "hw_date(hw_day({0}))"), ("date", "hw_date({0})")):
+            rows.append(row(f"{name}({kind}) -> bigint", f"CAST({field.format(date=date)} AS BIGINT)", source="6.9"))
+    for name, field in _TIME_FIELDS.items():
+        interval = _INTERVAL_FIELDS.get(name, field.format(time="{0}"))
+        for kind, lower in (
+            ("timestamp", field.format(time="hw_time_of_day({0})")),
+            ("time", field.format(time="{0}")),
+            ("interval day to second", interval),
+        ):
+            rows.append(row(f"{name}({kind}) -> bigint", f"({lower})", source="6.9"))
+    for name in ("day", "day_of_month"):
+        rows.append(row(f"{name}(interval day to second) -> bigint", f"({_INTERVAL_FIELDS['day']})", source="6.9"))
+    rows.append(row("year(interval year to month) -> bigint", "CAST({0} // 12 AS BIGINT)", source="6.9"))
+    rows.append(row("month(interval year to month) -> bigint", "CAST({0} % 12 AS BIGINT)", source="6.9"))
+    return rows
+
+
+# ---------------------------------------------------------------------------------------- conversions
+
+
+def _checked(attempt: str, kind: Scalar, message: str) -> str:
+    """`attempt` of a text {0}, or a fault where it gives NULL for one that is there."""
+    fault = failure(f"concat({quoted(message)}, {{0}})", kind)
+    return f"coalesce({attempt}, CASE WHEN {{0}} IS NOT NULL THEN {fault} END)"
+
+
+def _date_of_text(text: str) -> int:
+    return parse_date(text) if len(text) <= len("2024-02-29") else parse_timestamp(text) // NS_PER_DAY
+
+
+def _check_duration(call: Call) -> None:
+    if call.value(0) is not None:
+        parse_duration(call.value(0))
+
+
+def _duration_type(call: Call) -> Scalar:
+    return parse_duration(call.value(0))[1] if call.value(0) is not None else Scalar.INTERVAL_DAY_TO_SECOND
+
+
+def _duration(call: Call) -> str:
+    return literal(parse_duration(call.value(0))[0] if call.value(0) is not None else None, call.result)
+
+
+def _whole_milliseconds(value_ns: int) -> int:
+    return abs(value_ns) // NS_PER_MS * (1 if value_ns >= 0 else -1)
+
+
+_FROM_SECONDS = (
+    f"(CAST(floor({{0}}) AS BIGINT) * {NS_PER_S} + CAST(round(({{0}} - floor({{0}})) * {NS_PER_S}) AS BIGINT))"
+)
+
+ROWS = (
+    *_now_rows(),
+    row(
+        "ago(interval day to second) -> timestamp",
+        _ago,
+        fold=lambda context, interval: in_time_range(_now(context) - interval),
+        is_timed=True,
+        source="6.9",
+    ),
+    row("bin(timestamp, interval day to second) -> timestamp", _bin, fold=_folded_bin, check=_check_bin, source="6.9"),
+    row(
+        "date_trunc(varchar, timestamp) -> timestamp",
+        _date_trunc,
+        fold=lambda unit, time_ns: calendar.truncate(unit.lower(), time_ns),
+        check=_check_unit(UNITS, "TIMESTAMP"),
+        source="6.9",
+    ),
+    row(
+        "date_add(varchar, bigint, timestamp) -> timestamp",
+        _add_to_timestamp,
+        fold=_folded_add,
+        check=_check_unit(UNITS, "TIMESTAMP"),
+        source="6.9",
+    ),
+    row(
+        "date_add(varchar, bigint, date) -> date",
+        _add_to_date,
+        fold=_folded_add_to_date,
+        check=_check_date_unit,
+        source="6.9",
+    ),
+    row(
+        "date_add(varchar, bigint, time) -> time", _add_to_time, check=_check_unit(SUB_DAY_UNITS, "TIME"), source="6.9"
+    ),
+    row(
+        "date_diff(varchar, timestamp, timestamp) -> bigint",
+        _timestamp_diff,
+        check=_check_unit(UNITS, "TIMESTAMP"),
+        source="6.9",
+    ),
+    row("date_diff(varchar, date, date) -> bigint", _date_diff, check=_check_unit(DATE_UNITS, "DATE"), source="6.9"),
+    row("date_diff(varchar, time, time) -> bigint", _time_diff, check=_check_unit(SUB_DAY_UNITS, "TIME"), source="6.9"),
+    *_extraction_rows(),
+    row("date(timestamp) -> date", "hw_day({0})", fold=lambda time_ns: time_ns // NS_PER_DAY, source="6.9"),
+    row("date(date) -> date", "{0}", fold=lambda days: days, source="Trino"),
+    row(
+        "date(varchar) -> date",
+        _checked(
+            "coalesce(hw_date_from_text({0}), hw_day(hw_timestamp_from_text({0})))",
+            DATE,
+            "Value cannot be cast to date: ",
+        ),
+        fold=_date_of_text,
+        source="6.9",
+    ),
+    row(
+        "last_day_of_month(timestamp) -> date",
+        "hw_days(last_day(hw_date(hw_day({0}))))",
+        fold=lambda time_ns: calendar.last_day_of_month(time_ns // NS_PER_DAY),
+        source="6.9",
+    ),
+    row(
+        "last_day_of_month(date) -> date",
+        "hw_days(last_day(hw_date({0})))",
+        fold=calendar.last_day_of_month,
+        source="6.9",
+    ),
+    row(
+        "from_iso8601_timestamp(varchar) -> timestamp",
+        _checked("hw_iso8601_timestamp({0})", TIMESTAMP, "Value cannot be cast to timestamp: "),
+        fold=parse_iso8601_timestamp,
+        source="6.9",
+    ),
+    row(
+        "from_iso8601_date(varchar) -> date",
+        _checked("hw_date_from_text({0})", DATE, "Value cannot be cast to date: "),
+        fold=parse_date,
+        source="6.9",
+    ),
+    row("to_iso8601(date) -> varchar", "hw_date_text({0})", source="6.9"),
+    row("to_iso8601(timestamp) -> varchar", "(replace(hw_timestamp_text({0}), ' ', 'T') || 'Z')", source="6.9"),
+    row(
+        "from_milliseconds(bigint) -> timestamp",
+        f"({{0}} * {NS_PER_MS})",
+        fold=lambda value: in_time_range(value * NS_PER_MS),
+        source="6.9",
+    ),
+    row("from_nanoseconds(bigint) -> timestamp", "{0}", fold=in_time_range, source="6.9"),
+    row("from_unixtime(double) -> timestamp", _FROM_SECONDS, source="6.9"),
+    row("to_milliseconds(timestamp) -> bigint", f"({{0}} // {NS_PER_MS})", fold=_whole_milliseconds, source="6.9"),
+    row(
+        "to_milliseconds(interval day to second) -> bigint",
+        f"({{0}} // {NS_PER_MS})",
+        fold=_whole_milliseconds,
+        source="6.9",
+    ),
+    row("to_nanoseconds(timestamp) -> bigint", "{0}", fold=lambda time_ns: time_ns, source="6.9"),
+    row("to_nanoseconds(interval day to second) -> bigint", "{0}", fold=lambda value_ns: value_ns, source="6.9"),
+    row(
+        "to_unixtime(timestamp) -> double",
+        "(CAST({0} AS DOUBLE) / 1e9)",
+        fold=lambda time_ns: float(time_ns) / 1e9,
+        source="6.9",
+    ),
+    row(
+        "parse_duration(varchar) -> T",
+        _duration,
+        result=_duration_type,
+        fold=lambda text: parse_duration(text)[0],
+        check=_check_duration,
+        source="6.9",
+    ),
+)

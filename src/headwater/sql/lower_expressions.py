@@ -1,0 +1,244 @@
+"""How each form of bound expression is written for the engine. Called through `FORMS`, by `lower` only.
+
+Single functions, operators, casts and literals are written by the tables they come from.
+"""
+
+# ruff: noqa: S608 (building SQL is the purpose; users' texts are in it only as literals that `coercion` quotes)
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from headwater.errors import Invalid
+from headwater.sql.bound import (
+    Aggregate,
+    Call,
+    Case,
+    Cast,
+    Coalesce,
+    Coerce,
+    Exists,
+    Expression,
+    InSubquery,
+    IsNull,
+    Literal,
+    Logical,
+    MakeArray,
+    MakeRow,
+    Nullif,
+    Quantified,
+    Query,
+    ScalarSubquery,
+    SimpleCase,
+    SlotRef,
+    SortKey,
+    Try,
+    Windowed,
+)
+from headwater.sql.bound_walk import Subquery, walk
+from headwater.sql.coercion import LONG_TEXT_CHARACTERS, convert, literal, lower_cast, struct, use_once
+from headwater.sql.signature import Modifiers
+
+
+class Lowering(Protocol):
+    """What expressions ask of the one who writes queries."""
+
+    def expression(self, node: Expression) -> str: ...
+
+    def all(self, expressions: Iterable[Expression]) -> str: ...
+
+    def query(self, query: Query) -> str: ...
+
+
+def _slot(_: Lowering, node: SlotRef) -> str:
+    return node.slot.name
+
+
+def _literal(_: Lowering, node: Literal) -> str:
+    return literal(node.constant.value, node.type)
+
+
+def _call(lowering: Lowering, node: Call) -> str:
+    return _written(lowering, node.arguments, node.function.lower)
+
+
+Write = Callable[[list[str]], str]
+
+
+def _written(lowering: Lowering, operands: Sequence[Expression], write: Write) -> str:
+    """What `write` makes of the operands' texts.
+
+    The engine refuses a subquery in a lambda, and one that reads a WITH query in a macro's argument; there the operands
+    are computed first, side by side, and bound to a name.
+    """
+    texts = [lowering.expression(operand) for operand in operands]
+    if not (_has_subquery(operands) and _is_refined(write, len(texts))):
+        return write(texts)
+    body = write([f"once.f{place}" for place in range(len(texts))])
+    return f"list_transform([{struct(texts)}], lambda once: {body})[1]"
+
+
+def _has_subquery(operands: Iterable[Expression]) -> bool:
+    return any(isinstance(part, Subquery) for operand in operands for part in walk(operand))
+
+
+def _is_refined(write: Write, count: int) -> bool:
+    """Whether `write` puts its operands into macros or lambdas."""
+    shape = write([f"operand{place}" for place in range(count)])
+    return "hw_" in shape or "lambda" in shape
+
+
+def _logical(lowering: Lowering, node: Logical) -> str:
+    return f"({f' {node.operator} '.join(map(lowering.expression, node.operands))})"
+
+
+def _coerce(lowering: Lowering, node: Coerce) -> str:
+    source = node.operand.type
+    return _written(lowering, (node.operand,), lambda texts: convert(texts[0], source, node.type))
+
+
+def _cast(lowering: Lowering, node: Cast) -> str:
+    source = node.operand.type
+    text = _written(lowering, (node.operand,), lambda texts: lower_cast(texts[0], source, node.type, node.safe))
+    return text if node.length is None else f"substring({text}, 1, {node.length})"
+
+
+def _case(lowering: Lowering, node: Case) -> str:
+    pairs = zip(node.conditions, node.results, strict=True)
+    whens = " ".join(f"WHEN {lowering.expression(when)} THEN {lowering.expression(then)}" for when, then in pairs)
+    return f"CASE {whens} ELSE {lowering.expression(node.default)} END"
+
+
+def _simple_case(lowering: Lowering, node: SimpleCase) -> str:
+    """The operand is compared with each value, so a long one is computed once and bound to a name.
+
+    A lambda takes no subquery; there the operand is repeated, and `lower` stops what grows too long.
+    """
+    operand = lowering.expression(node.operand)
+    values = [lowering.expression(value) for value in node.values]
+    results = [lowering.expression(result) for result in node.results]
+    default = lowering.expression(node.default)
+
+    def written(name: str) -> str:
+        whens: list[str] = []
+        for value, equal, result in zip(values, node.equals, results, strict=True):
+            left = convert(name, node.operand.type, equal.argument_types[0])
+            whens.append(f"WHEN {equal.lower((left, value))} THEN {result}")
+        return f"CASE {' '.join(whens)} ELSE {default} END"
+
+    if len(operand) <= LONG_TEXT_CHARACTERS or _has_subquery((*node.values, *node.results, node.default)):
+        return written(operand)
+    return f"list_transform([{operand}], lambda once: {written('once')})[1]"
+
+
+def _coalesce(lowering: Lowering, node: Coalesce) -> str:
+    return f"coalesce({lowering.all(node.operands)})"
+
+
+def _nullif(lowering: Lowering, node: Nullif) -> str:
+    operand = convert("{0}", node.operand.type, node.equal.argument_types[0])
+    template = f"CASE WHEN {node.equal.lower((operand, '{1}'))} THEN NULL ELSE {{0}} END"
+    return use_once(template, [lowering.expression(node.operand), lowering.expression(node.other)])
+
+
+def _try(lowering: Lowering, node: Try) -> str:
+    return f"TRY({lowering.expression(node.operand)})"
+
+
+def _make_array(lowering: Lowering, node: MakeArray) -> str:
+    return f"[{lowering.all(node.elements)}]"
+
+
+def _make_row(lowering: Lowering, node: MakeRow) -> str:
+    return struct([*map(lowering.expression, node.elements)])
+
+
+def _is_null(lowering: Lowering, node: IsNull) -> str:
+    return f"({lowering.expression(node.operand)} IS NULL)"
+
+
+def _scalar_subquery(lowering: Lowering, node: ScalarSubquery) -> str:
+    return f"({lowering.query(node.query)})"
+
+
+def _items(lowering: Lowering, node: InSubquery | Quantified) -> str:
+    """The query whose one column is compared, in the type it is compared in."""
+    return f"SELECT {lowering.expression(node.item)} FROM ({lowering.query(node.query)})"
+
+
+def _in_subquery(lowering: Lowering, node: InSubquery) -> str:
+    return f"({lowering.expression(node.value)} IN ({_items(lowering, node)}))"
+
+
+def _quantified(lowering: Lowering, node: Quantified) -> str:
+    return f"({lowering.expression(node.value)} {node.operator} {node.quantifier} ({_items(lowering, node)}))"
+
+
+def _exists(lowering: Lowering, node: Exists) -> str:
+    return f"EXISTS ({lowering.query(node.query)})"
+
+
+def _sort_key(lowering: Lowering, node: SortKey) -> str:
+    direction = "DESC" if node.descending else "ASC"
+    nulls = "FIRST" if node.nulls_first else "LAST"
+    return f"{lowering.expression(node.operand)} {direction} NULLS {nulls}"
+
+
+def _modifiers(lowering: Lowering, node: Aggregate | Windowed, over: str | None) -> Modifiers:
+    return Modifiers(
+        distinct=node.distinct,
+        order_by=lowering.all(node.order_by) if isinstance(node, Aggregate) else "",
+        filter="" if node.filter is None else lowering.expression(node.filter),
+        over=over,
+        ignore_nulls=isinstance(node, Windowed) and node.ignore_nulls,
+    )
+
+
+def _aggregate(lowering: Lowering, node: Aggregate) -> str:
+    return _over_rows(lowering, node, _modifiers(lowering, node, None))
+
+
+def _windowed(lowering: Lowering, node: Windowed) -> str:
+    parts: list[str] = []
+    if node.partition_by:
+        parts.append(f"PARTITION BY {lowering.all(node.partition_by)}")
+    if node.order_by:
+        parts.append(f"ORDER BY {lowering.all(node.order_by)}")
+    if node.frame:
+        parts.append(node.frame.format(*map(lowering.expression, node.offsets)))
+    return _over_rows(lowering, node, _modifiers(lowering, node, " ".join(parts)))
+
+
+def _over_rows(lowering: Lowering, node: Aggregate | Windowed, modifiers: Modifiers) -> str:
+    def write(texts: list[str]) -> str:
+        return node.function.lower(texts, modifiers)
+
+    if _has_subquery(node.arguments) and _is_refined(write, len(node.arguments)):
+        raise Invalid(f"line {node.line}:{node.column}: A subquery inside {node.name} is not supported yet")
+    return write([lowering.expression(argument) for argument in node.arguments])
+
+
+FORMS: dict[type[Expression], Callable[[Lowering, Any], str]] = {
+    SlotRef: _slot,
+    Literal: _literal,
+    Call: _call,
+    Logical: _logical,
+    Coerce: _coerce,
+    Cast: _cast,
+    Case: _case,
+    SimpleCase: _simple_case,
+    Coalesce: _coalesce,
+    Nullif: _nullif,
+    Try: _try,
+    MakeArray: _make_array,
+    MakeRow: _make_row,
+    IsNull: _is_null,
+    ScalarSubquery: _scalar_subquery,
+    InSubquery: _in_subquery,
+    Quantified: _quantified,
+    Exists: _exists,
+    SortKey: _sort_key,
+    Aggregate: _aggregate,
+    Windowed: _windowed,
+}

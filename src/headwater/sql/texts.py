@@ -1,0 +1,212 @@
+"""Texts of times and durations, read: literals of the dialect, constant arguments. Pure functions of a text.
+
+The engine reads the same texts in columns by macros (engine/macros.py); a test holds the two together.
+Source: sql.md 1.1, 6.3, 6.9.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from fractions import Fraction
+
+from headwater.errors import Invalid
+from headwater.model.time import (
+    NS_PER_DAY,
+    NS_PER_HOUR,
+    NS_PER_MINUTE,
+    NS_PER_MS,
+    NS_PER_S,
+    NS_PER_US,
+    TIME_MAX_NS,
+    TIME_MIN_NS,
+)
+from headwater.model.types import Scalar
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_DATE = r"(\d{4})-(\d{1,2})-(\d{1,2})"
+_TIME = r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?"
+_DATE_TEXT = re.compile(_DATE, re.ASCII)
+_TIME_TEXT = re.compile(_TIME, re.ASCII)
+_TIMESTAMP_TEXT = re.compile(f"{_DATE}(?: {_TIME})?", re.ASCII)
+
+DURATION_UNITS_NS = {
+    "ns": 1,
+    "nanosecond": 1,
+    "us": NS_PER_US,
+    "microsecond": NS_PER_US,
+    "ms": NS_PER_MS,
+    "millisecond": NS_PER_MS,
+    "s": NS_PER_S,
+    "second": NS_PER_S,
+    "m": NS_PER_MINUTE,
+    "minute": NS_PER_MINUTE,
+    "h": NS_PER_HOUR,
+    "hour": NS_PER_HOUR,
+    "d": NS_PER_DAY,
+    "day": NS_PER_DAY,
+}
+DURATION_UNITS_MONTHS = {"month": 1, "y": 12, "year": 12}
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+) *([a-zA-Z]+)", re.ASCII)
+_INTERVAL_UNITS_NS = {
+    "SECOND": NS_PER_S,
+    "MINUTE": NS_PER_MINUTE,
+    "HOUR": NS_PER_HOUR,
+    "DAY": NS_PER_DAY,
+    "WEEK": 7 * NS_PER_DAY,
+}
+_INTERVAL_UNITS_MONTHS = {"MONTH": 1, "YEAR": 12}
+
+
+def parse_timestamp(text: str) -> int:
+    """Nanoseconds of `YYYY-MM-DD[ HH:MM[:SS[.f]]]`, up to nine fraction digits. Raises Invalid."""
+    match = _TIMESTAMP_TEXT.fullmatch(text)
+    time_ns = _instant(match) if match else None
+    if time_ns is None:
+        raise Invalid(f"Value cannot be cast to timestamp: {text}")
+    return time_ns
+
+
+def _instant(match: re.Match[str]) -> int | None:
+    days, since_midnight = _days(match[1], match[2], match[3]), _since_midnight(*match.groups()[3:])
+    if days is None or since_midnight is None:
+        return None
+    time_ns = days * NS_PER_DAY + since_midnight
+    return time_ns if TIME_MIN_NS <= time_ns <= TIME_MAX_NS else None
+
+
+def parse_date(text: str) -> int:
+    """Days since 1970 of `YYYY-MM-DD`. Raises Invalid."""
+    match = _DATE_TEXT.fullmatch(text)
+    days = _days(match[1], match[2], match[3]) if match else None
+    if days is None:
+        raise Invalid(f"Value cannot be cast to date: {text}")
+    return days
+
+
+def parse_time(text: str) -> int:
+    """Nanoseconds since midnight of `HH:MM[:SS[.f]]`. Raises Invalid."""
+    match = _TIME_TEXT.fullmatch(text)
+    since_midnight = _since_midnight(*match.groups()) if match else None
+    if since_midnight is None:
+        raise Invalid(f"Value cannot be cast to time: {text}")
+    return since_midnight
+
+
+def _days(year: str, month: str, day: str) -> int | None:
+    try:
+        return date(int(year), int(month), int(day)).toordinal() - _EPOCH_ORDINAL
+    except ValueError:
+        return None
+
+
+def _since_midnight(hour: str | None, minute: str | None, second: str | None, fraction: str | None) -> int | None:
+    h, m, s = int(hour or 0), int(minute or 0), int(second or 0)
+    if h > 23 or m > 59 or s > 59:
+        return None
+    return h * NS_PER_HOUR + m * NS_PER_MINUTE + s * NS_PER_S + int((fraction or "0").ljust(9, "0"))
+
+
+def parse_duration(text: str) -> tuple[int, Scalar]:
+    """The value and type of `5m`, `1.5h`, `2 day`, `15month`: ns, or months. Raises Invalid.
+
+    A short literal of the dialect is the same text without a space; the lexer sees to that.
+    A fraction of a nanosecond is dropped; a fraction of a month is an error (ours).
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise Invalid(f"Cannot parse duration: {text}")
+    number, unit = Fraction(match[1]), match[2].lower()
+    if unit in DURATION_UNITS_NS:
+        return _whole(int(number * DURATION_UNITS_NS[unit]), 2**63 - 1, text), Scalar.INTERVAL_DAY_TO_SECOND
+    if unit in DURATION_UNITS_MONTHS:
+        months = number * DURATION_UNITS_MONTHS[unit]
+        if months.denominator != 1:
+            raise Invalid(f"Cannot parse duration: {text}")
+        return _whole(int(months), 2**31 - 1, text), Scalar.INTERVAL_YEAR_TO_MONTH
+    raise Invalid(f"Unknown time unit: {match[2]}")
+
+
+def _whole(value: int, limit: int, text: str) -> int:
+    if value > limit:
+        raise Invalid(f"Duration is out of range: {text}")
+    return value
+
+
+_COMPOUND = {
+    ("DAY", "HOUR"): r"(?P<DAY>\d+) (?P<HOUR>\d+)",
+    ("DAY", "MINUTE"): r"(?P<DAY>\d+) (?P<HOUR>\d+):(?P<MINUTE>\d+)",
+    ("DAY", "SECOND"): r"(?P<DAY>\d+) (?P<HOUR>\d+):(?P<MINUTE>\d+):(?P<SECOND>\d+)(?:\.(?P<FRACTION>\d{1,9}))?",
+    ("HOUR", "MINUTE"): r"(?P<HOUR>\d+):(?P<MINUTE>\d+)",
+    ("HOUR", "SECOND"): r"(?P<HOUR>\d+):(?P<MINUTE>\d+):(?P<SECOND>\d+)(?:\.(?P<FRACTION>\d{1,9}))?",
+    ("MINUTE", "SECOND"): r"(?P<MINUTE>\d+):(?P<SECOND>\d+)(?:\.(?P<FRACTION>\d{1,9}))?",
+    ("YEAR", "MONTH"): r"(?P<YEAR>\d+)-(?P<MONTH>\d+)",
+}
+
+
+def parse_interval(text: str, unit: str, to: str | None = None, sign: int = 1) -> tuple[int, Scalar]:
+    """The value and type of `INTERVAL [sign] 'text' unit [TO to]`: ns, or months. Raises Invalid.
+
+    Units are in any case; `sign` is -1 for `INTERVAL - '2' DAY`, and the text may have its own sign.
+    """
+    unit, body = unit.upper(), text.strip()
+    if body[:1] in ("-", "+"):
+        sign, body = (-sign if body[0] == "-" else sign), body[1:]
+    value = _single(body, unit) if to is None else _compound(body, unit, to.upper())
+    if value is None:
+        raise Invalid(f"Invalid INTERVAL literal: {text}")
+    amount, kind = value
+    limit = 2**63 - 1 if kind is Scalar.INTERVAL_DAY_TO_SECOND else 2**31 - 1
+    return sign * _whole(amount, limit, text), kind
+
+
+def _single(body: str, unit: str) -> tuple[int, Scalar] | None:
+    if unit in _INTERVAL_UNITS_MONTHS and re.fullmatch(r"\d+", body, re.ASCII):
+        return int(body) * _INTERVAL_UNITS_MONTHS[unit], Scalar.INTERVAL_YEAR_TO_MONTH
+    pattern = r"\d+(\.\d{1,9})?" if unit == "SECOND" else r"\d+"
+    if unit in _INTERVAL_UNITS_NS and re.fullmatch(pattern, body, re.ASCII):
+        return int(Fraction(body) * _INTERVAL_UNITS_NS[unit]), Scalar.INTERVAL_DAY_TO_SECOND
+    return None
+
+
+def _compound(body: str, unit: str, to: str) -> tuple[int, Scalar] | None:
+    pattern = _COMPOUND.get((unit, to))
+    match = re.fullmatch(pattern, body, re.ASCII) if pattern else None
+    if match is None:
+        return None
+    parts = match.groupdict()
+    fraction = int((parts.pop("FRACTION", None) or "0").ljust(9, "0"))
+    if unit == "YEAR":
+        return sum(int(n) * _INTERVAL_UNITS_MONTHS[u] for u, n in parts.items()), Scalar.INTERVAL_YEAR_TO_MONTH
+    whole = sum(int(n) * _INTERVAL_UNITS_NS[u] for u, n in parts.items())
+    return whole + fraction, Scalar.INTERVAL_DAY_TO_SECOND
+
+
+def day_to_second_text(value_ns: int) -> str:
+    """`0 04:00:00.000000000`. Source: sql.md 2."""
+    days, rest = divmod(abs(value_ns), NS_PER_DAY)
+    seconds, fraction = divmod(rest, NS_PER_S)
+    sign = "-" if value_ns < 0 else ""
+    return f"{sign}{days} {seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{fraction:09d}"
+
+
+_ISO8601 = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
+    r"(?:Z|([+-])(\d{2})(?::?(\d{2}))?)?)?",
+    re.ASCII,
+)
+
+
+def parse_iso8601_timestamp(text: str) -> int:
+    """Nanoseconds of `2024-03-09T10:00:00.5+02:00`; a zone's offset is applied. Raises Invalid. Source: sql.md 6.9."""
+    match = _ISO8601.fullmatch(text)
+    days = _days(match[1], match[2], match[3]) if match else None
+    since_midnight = _since_midnight(*match.groups()[3:7]) if match else None
+    if match is None or days is None or since_midnight is None:
+        raise Invalid(f"Value cannot be cast to timestamp: {text}")
+    offset = int(match[9] or 0) * NS_PER_HOUR + int(match[10] or 0) * NS_PER_MINUTE
+    time_ns = days * NS_PER_DAY + since_midnight - (-offset if match[8] == "-" else offset)
+    if not TIME_MIN_NS <= time_ns <= TIME_MAX_NS:
+        raise Invalid(f"Value cannot be cast to timestamp: {text}")
+    return time_ns
