@@ -402,3 +402,11 @@ def _scalars(record):
     fields = ("measure_name", "measure_value", "measure_value_type", "time", "time_unit", "version")
     measures = [(m.name, m.value, m.type) for m in record.measure_values or ()]
     return [getattr(record, field) for field in fields], measures
+
+
+def test_a_body_of_endless_violations_is_answered_quickly_and_shortly():
+    body = b'{"DatabaseName":"d","TableName":"t","Records":[{"MeasureValues":[' + b",".join([b"{}"] * 100_000) + b"]}]}"
+    with pytest.raises(InvalidShape) as caught:
+        decode(body)
+    assert len(caught.value.violations) == 100
+    assert len(caught.value.message) < 40_000

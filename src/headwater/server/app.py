@@ -1,0 +1,158 @@
+"""The server as a whole: it listens, serves until told to stop, and stops cleanly.
+
+`cli/serve` calls `serve` with an opened instance; tests run a `Server` in a thread. Opens and closes no data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+import threading
+from collections.abc import Callable
+
+import structlog
+import uvloop
+
+from headwater.config import ServerSettings
+from headwater.server.chain import Chain
+from headwater.server.http import Connections, HttpLimits
+from headwater.server.needs import Instance
+
+STOP_GRACE_S = 10.0
+BACKLOG = 1_024
+TLS_HANDSHAKE_S = 10.0
+
+_log = structlog.get_logger("server")
+
+OnReady = Callable[[str, int], None]
+Randomness = Callable[[int], bytes]
+
+
+def serve(instance: Instance, on_ready: OnReady, randomness: Randomness = os.urandom) -> None:
+    """Serve `instance` at its configured address until SIGTERM or SIGINT.
+
+    `on_ready` gets the bound host and port once clients are answered. After the first signal running requests have
+    10 s to finish, a second one ends them at once. Raises OSError if it cannot listen or read the TLS files.
+    """
+    Server(instance, on_ready, randomness).run()
+
+
+class Server:
+    """One listening server. `run` blocks; `stop` may be called from any thread, also before `run`."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        on_ready: OnReady,
+        randomness: Randomness = os.urandom,
+        limits: HttpLimits | None = None,
+    ) -> None:
+        self._instance = instance
+        self._settings = instance.config.server
+        self._on_ready = on_ready
+        self._limits = limits or http_limits(instance)
+        self._chain = Chain(instance, randomness)
+        self._connections = Connections(self._chain.handle, self._chain.refuse, self._limits, instance.clock.now_ns)
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stops_asked = 0
+
+    def run(self) -> None:
+        uvloop.run(self._main())
+
+    def stop(self) -> None:
+        """Stop: the first time let running requests finish, the second time at once."""
+        with self._lock:
+            self._stops_asked += 1
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        context = tls_context(self._settings)
+        with self._lock:
+            self._wake = asyncio.Event()
+            self._loop = loop
+        listener = await loop.create_server(
+            self._connections.protocol,
+            self._settings.host,
+            self._settings.port,
+            backlog=BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=TLS_HANDSHAKE_S if context else None,
+        )
+        sweep = loop.create_task(self._connections.sweep())
+        try:
+            self._listen_to_signals(loop, context)
+            host, port = listener.sockets[0].getsockname()[:2]
+            _log.info("listening", host=host, port=port)
+            self._on_ready(host, port)
+            await self._until(lambda: self._stops_asked > 0, None)
+            _log.info("stopping", connections=len(self._connections.live))
+            self._chain.is_draining = True
+            listener.close()
+            self._connections.drain()
+            await self._until(lambda: self._stops_asked > 1 or not self._connections.live, STOP_GRACE_S)
+        finally:
+            listener.close()
+            sweep.cancel()
+            self._connections.abort()
+            self._chain.close()
+            with self._lock:
+                self._loop = None
+        _log.info("stopped")
+
+    async def _until(self, is_true: Callable[[], bool], limit_s: float | None) -> None:
+        """Wait for a condition, which is looked at again at each `stop` and, with a limit, every few moments."""
+        loop = asyncio.get_running_loop()
+        end_s = None if limit_s is None else loop.time() + limit_s
+        while not is_true() and (end_s is None or loop.time() < end_s):
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), None if end_s is None else 0.02)
+            except TimeoutError:
+                continue
+
+    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        if context is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reload_certificate, context)
+
+    def _reload_certificate(self, context: ssl.SSLContext) -> None:
+        """Read the TLS files again; new connections use them. Files that cannot be read change nothing."""
+        try:
+            _load_certificate(context, self._settings)
+        except OSError as error:
+            _log.error("certificate not reloaded", reason=str(error))
+        else:
+            _log.info("certificate reloaded")
+
+
+def http_limits(instance: Instance) -> HttpLimits:
+    limits, server = instance.config.limits, instance.config.server
+    return HttpLimits(
+        body_bytes=limits.request_body_bytes,
+        head_bytes=limits.header_bytes,
+        head_lines=limits.header_lines,
+        connections=server.connections,
+    )
+
+
+def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
+    """The server's side of TLS 1.2 or newer, or None for plain HTTP. Raises OSError."""
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_certificate(context, settings)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, settings: ServerSettings) -> None:
+    assert settings.tls_certificate is not None
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)

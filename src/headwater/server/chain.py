@@ -1,0 +1,197 @@
+"""The ordered steps of a request: known, signed, JSON, shape, operation, answer.
+
+`http` hands over whole requests and writes the answers. The event loop only passes things on: signatures, decoding
+and operations run in threads, a few for what is quick and others for queries, so that neither waits for the other.
+This is the border where what is not a fault becomes a 500: the client learns the request id, the log the rest.
+Order of the steps: write-api.md 1.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from headwater.errors import Fault, Throttled, Unavailable, UnknownOperation
+from headwater.server.http import HttpRequest, HttpResponse, Refusal
+from headwater.server.needs import Instance
+from headwater.server.operations import NOT_BUILT, OPERATIONS, Operation
+from headwater.server.write_api import Call
+from headwater.wire import codec, faults, sigv4
+
+TARGET_PREFIX = "Timestream_20181101."
+WAITING_LIMIT_BYTES = 64 * 1024 * 1024
+WAITING_QUERIES = 32
+QUICK_THREADS = 4
+
+_log = structlog.get_logger("server")
+
+
+class Chain:
+    """Answers requests, whatever they are. Used from one event loop."""
+
+    def __init__(self, instance: Instance, randomness: Callable[[int], bytes]) -> None:
+        self._instance = instance
+        self._randomness = randomness
+        self._quick = ThreadPoolExecutor(QUICK_THREADS, "request")
+        # A query's thread waits for its result, so there is one for each that `query` lets run or wait.
+        self._slow_limit = instance.config.query.concurrency + WAITING_QUERIES
+        self._slow = ThreadPoolExecutor(self._slow_limit, "query-request")
+        self._slow_count = 0
+        self._waiting_bytes = 0
+        self.is_draining = False
+
+    def close(self) -> None:
+        """Take no more work. What runs already is ended by the instance."""
+        self._quick.shutdown(wait=False, cancel_futures=True)
+        self._slow.shutdown(wait=False, cancel_futures=True)
+
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """The answer to a request. Never raises."""
+        started_s = self._instance.clock.monotonic_s()
+        request_id = self._new_request_id()
+        fault: Fault | None = None
+        try:
+            status, body = await self._answer(request)
+        except Fault as error:
+            fault = error
+        except Exception as error:
+            fault = Unavailable(type(error).__name__)
+            fault.__cause__ = error
+        if fault is not None:
+            status, body = faults.status_of(fault), faults.body_of(fault, request_id)
+        duration_ms = (self._instance.clock.monotonic_s() - started_s) * 1e3
+        _log_request(request, request_id, status, len(body), duration_ms, fault)
+        return HttpResponse(status, body, request_id)
+
+    def refuse(self, refusal: Refusal) -> HttpResponse:
+        """The answer to bytes that are no request."""
+        request_id = self._new_request_id()
+        body = faults.body_of(refusal.fault, request_id)
+        _log.info("refused", request_id=request_id, status=int(refusal.status), fault=type(refusal.fault).__name__)
+        return HttpResponse(refusal.status, body, request_id)
+
+    def _new_request_id(self) -> str:
+        """26 characters of A-Z2-7, as the service's. Source: write-api.md 1."""
+        return base64.b32encode(self._randomness(17))[:26].decode()
+
+    async def _answer(self, request: HttpRequest) -> tuple[int, bytes]:
+        if request.method in ("GET", "HEAD"):
+            return self._probe(request.target)
+        operation = operation_of(request)
+        if self._waiting_bytes + len(request.body) > WAITING_LIMIT_BYTES:
+            raise Throttled("Too many bytes are waiting to be written. Send again later.")
+        self._waiting_bytes += len(request.body)
+        try:
+            result = await (
+                self._slowly(operation, request) if operation.is_slow else self._quickly(operation, request)
+            )
+        finally:
+            self._waiting_bytes -= len(request.body)
+        return 200, result if isinstance(result, bytes) else codec.encode(result)
+
+    def _probe(self, target: str) -> tuple[int, bytes]:
+        """The two paths for service managers; they need no signature and tell no names. Source: reliability.md 7."""
+        match target:
+            case "/health":
+                return 200, b'{"status":"alive"}'
+            case "/ready" if self.is_draining:
+                return 503, b'{"status":"stopping"}'
+            case "/ready":
+                return 200, b'{"status":"ready"}'
+        raise UnknownOperation("")
+
+    async def _quickly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._quick, self._admit_and_run, operation, request)
+        if isinstance(result, Future):
+            assert operation.finish is not None
+            return operation.finish(await asyncio.wrap_future(result))
+        answer: bytes | Mapping[str, object] = result
+        return answer
+
+    async def _slowly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
+        loop = asyncio.get_running_loop()
+        decoded = await loop.run_in_executor(self._quick, self._admit, operation, request)
+        if self._slow_count >= self._slow_limit:
+            raise Throttled("Too many queries are running or waiting. Send again later.")
+        self._slow_count += 1
+        try:
+            answer: bytes | Mapping[str, object] = await loop.run_in_executor(
+                self._slow, operation.run, self._instance, decoded, _call(request)
+            )
+            return answer
+        finally:
+            self._slow_count -= 1
+
+    def _admit_and_run(self, operation: Operation, request: HttpRequest) -> Any:
+        return operation.run(self._instance, self._admit(operation, request), _call(request))
+
+    def _admit(self, operation: Operation, request: HttpRequest) -> Any:
+        """Check the signature on the raw bytes, then read the body. Raises Unauthenticated, Malformed, InvalidShape."""
+        server = self._instance.config.server
+        if not server.insecure_dev:
+            path, _, query = request.target.partition("?")
+            sigv4.verify(
+                request.method,
+                path,
+                query,
+                request.headers,
+                request.body,
+                secret_of=self._instance.secret_of,
+                now_ns=self._instance.clock.now_ns(),
+                region=server.region,
+                skew_s=server.clock_skew_s,
+            )
+        return operation.decode(request.body, self._instance.config.limits)
+
+
+def operation_of(request: HttpRequest) -> Operation:
+    """What the X-Amz-Target header names. Raises UnknownOperation, with a message only for operations to come."""
+    target = request.header(b"x-amz-target")
+    path = request.target.partition("?")[0]
+    if request.method != "POST" or path != "/" or target is None or not target.startswith(TARGET_PREFIX):
+        raise UnknownOperation("")
+    name = target.removeprefix(TARGET_PREFIX)
+    if name in NOT_BUILT:
+        raise UnknownOperation(f"The operation {name} is not supported yet by this server.")
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        raise UnknownOperation("")
+    return operation
+
+
+def _call(request: HttpRequest) -> Call:
+    return Call(host=request.header(b"host") or "")
+
+
+def _log_request(
+    request: HttpRequest, request_id: str, status: int, response_bytes: int, duration_ms: float, fault: Fault | None
+) -> None:
+    """One line for each request; never a body, a signature or a query text. The stack of a 5xx is only here."""
+    known = {
+        "request_id": request_id,
+        "operation": _logged_operation(request),
+        "status": status,
+        "duration_ms": round(duration_ms, 3),
+        "request_bytes": len(request.body),
+        "response_bytes": response_bytes,
+    }
+    if status >= 500 and fault is not None:
+        _log.error("request", fault=type(fault).__name__, reason=fault.message, exc_info=fault, **known)
+    elif fault is not None:
+        _log.info("request", fault=faults.name_of(fault), **known)
+    elif request.method == "POST":
+        _log.info("request", **known)
+    else:
+        _log.debug("request", **known)
+
+
+def _logged_operation(request: HttpRequest) -> str:
+    """The operation's name if there is one: other targets are a client's text, and stay out of the log."""
+    name = (request.header(b"x-amz-target") or "").removeprefix(TARGET_PREFIX)
+    return name if name in OPERATIONS or name in NOT_BUILT else ""

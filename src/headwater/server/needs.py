@@ -1,0 +1,118 @@
+"""What the server needs of an opened data folder; `instance.Instance` is one. Nothing here runs.
+
+Operations are written against this, so that a test of the server needs no store and no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from headwater.config import Config
+from headwater.ingest.write import Ingested
+from headwater.model.table import Database, Retention, Table
+from headwater.model.time import Clock
+from headwater.model.types import OutputColumn
+from headwater.wire.write_records import WriteRecordsRequest
+
+
+class Catalog(Protocol):
+    def create_database(self, name: str, kms_key_id: str | None) -> Database: ...
+
+    def database(self, name: str) -> Database: ...
+
+    def table_count(self, name: str) -> int: ...
+
+    def list_databases(self, after: str | None, limit: int) -> list[Database]: ...
+
+    def delete_database(self, name: str) -> None: ...
+
+    def table(self, database: str, name: str) -> Table: ...
+
+    def list_tables(self, database: str | None, after: str | tuple[str, str] | None, limit: int) -> list[Table]: ...
+
+    def update_table(
+        self,
+        database: str,
+        name: str,
+        retention: Retention | None,
+        magnetic_writes: Mapping[str, object] | None,
+        partition_key: Sequence[Mapping[str, str]] | None,
+    ) -> Table: ...
+
+
+class Ingest(Protocol):
+    def write(self, request: WriteRecordsRequest) -> Future[Ingested]:
+        """Done when the records are durable and visible. Raises faults, at once or through the future."""
+
+
+class QueryAnswer(Protocol):
+    """One page. `rows` are JSON texts; a token that is None says that it is the last."""
+
+    @property
+    def query_id(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[OutputColumn, ...]: ...
+
+    @property
+    def rows(self) -> list[bytes]: ...
+
+    @property
+    def next_token(self) -> str | None: ...
+
+    @property
+    def progress_percent(self) -> float: ...
+
+    @property
+    def bytes_scanned(self) -> int: ...
+
+    @property
+    def bytes_metered(self) -> int: ...
+
+
+class Queries(Protocol):
+    def run(
+        self,
+        text: str,
+        client_token: str | None = None,
+        next_token: str | None = None,
+        max_rows: int | None = None,
+    ) -> QueryAnswer:
+        """One page of a query. Waits for it, within the minute that a client waits for an answer."""
+
+
+class Instance(Protocol):
+    """An opened data folder. All of it may be called from any thread."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def token_key(self) -> bytes: ...
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def ingest(self) -> Ingest: ...
+
+    @property
+    def queries(self) -> Queries: ...
+
+    def secret_of(self, access_key_id: str) -> str | None: ...
+
+    def create_table(
+        self,
+        database: str,
+        name: str,
+        retention: Retention | None,
+        magnetic_writes: Mapping[str, object] | None,
+        partition_key: Sequence[Mapping[str, str]] | None,
+    ) -> Table: ...
+
+    def drop_table(self, database: str, name: str) -> None: ...

@@ -1,0 +1,89 @@
+"""Every operation of the service, by name: how its body is read, what runs it, on which threads.
+
+`chain` looks requests up here. A new operation is one row here, its function in `write_api` or `query_api`, and its
+shape in `wire/shapes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from headwater.model.limits import Limits
+from headwater.server import query_api, write_api
+from headwater.server.needs import Instance
+from headwater.server.write_api import Call
+from headwater.wire import codec, shapes
+from headwater.wire.write_records import decode_write_records
+
+Decode = Callable[[bytes, Limits], Any]
+Run = Callable[[Instance, Any, Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`run` answers with members, or with the body itself, or with a future whose result `finish` makes members of.
+
+    A `slow` one has threads of its own, so that it never stands in the way of a write.
+    """
+
+    name: str
+    decode: Decode
+    run: Run
+    finish: Callable[[Any], Mapping[str, object]] | None = None
+    is_slow: bool = False
+
+
+def _shape(shape: type[msgspec.Struct]) -> Decode:
+    return partial(_decode, shape)
+
+
+def _decode(shape: type[msgspec.Struct], body: bytes, limits: Limits) -> msgspec.Struct:
+    return codec.decode(body, shape, limits.json_depth)
+
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation("CreateDatabase", _shape(shapes.CreateDatabaseRequest), write_api.create_database),
+        Operation("DescribeDatabase", _shape(shapes.DescribeDatabaseRequest), write_api.describe_database),
+        Operation("ListDatabases", _shape(shapes.ListDatabasesRequest), write_api.list_databases),
+        Operation("DeleteDatabase", _shape(shapes.DeleteDatabaseRequest), write_api.delete_database),
+        Operation("CreateTable", _shape(shapes.CreateTableRequest), write_api.create_table),
+        Operation("DescribeTable", _shape(shapes.DescribeTableRequest), write_api.describe_table),
+        Operation("ListTables", _shape(shapes.ListTablesRequest), write_api.list_tables),
+        Operation("UpdateTable", _shape(shapes.UpdateTableRequest), write_api.update_table),
+        Operation("DeleteTable", _shape(shapes.DeleteTableRequest), write_api.delete_table),
+        Operation("WriteRecords", decode_write_records, write_api.write_records, finish=write_api.records_ingested),
+        Operation("DescribeEndpoints", _shape(shapes.DescribeEndpointsRequest), write_api.describe_endpoints),
+        Operation("Query", _shape(shapes.QueryRequest), query_api.query, is_slow=True),
+    )
+}
+
+NOT_BUILT = frozenset(
+    {
+        "CancelQuery",
+        "CreateBatchLoadTask",
+        "CreateScheduledQuery",
+        "DeleteScheduledQuery",
+        "DescribeAccountSettings",
+        "DescribeBatchLoadTask",
+        "DescribeScheduledQuery",
+        "ExecuteScheduledQuery",
+        "ListBatchLoadTasks",
+        "ListScheduledQueries",
+        "ListTagsForResource",
+        "PrepareQuery",
+        "ResumeBatchLoadTask",
+        "TagResource",
+        "UntagResource",
+        "UpdateAccountSettings",
+        "UpdateDatabase",
+        "UpdateScheduledQuery",
+    }
+)
+"""Operations of the service model that this server does not have yet, and says so by name."""

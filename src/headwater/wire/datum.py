@@ -1,0 +1,217 @@
+"""Result rows as JSON texts, column by column; and the description of the columns.
+
+`query` calls this with what the engine answered, in the Arrow types of model/types.py. Every text is made by Arrow's
+own kernels on whole columns; Python sees single values only where a kernel cannot say it (escapes, very small and
+very large doubles). Decides nothing about pages. Source: sql.md 2 and 2.1, query-api.md 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.model.time import NS_PER_DAY
+from headwater.model.types import Array, OutputColumn, Row, Scalar, SqlType, Timeseries
+
+CHUNK_ROWS = 16_384
+
+_TEXT = pa.large_string()
+_NULL = '{"NullValue":true}'
+_PLAIN_LOW, _PLAIN_HIGH = 1e-3, 1e7
+_NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+
+
+def rows_json(table: pa.Table, columns: Sequence[OutputColumn]) -> list[bytes]:
+    """One JSON text per row: `{"Data":[{"ScalarValue":"1"},...]}`.
+
+    `columns[i]` is the type of the table's i-th column; names in the table do not matter.
+    """
+    assert table.num_columns == len(columns)
+    rows: list[bytes] = []
+    for start in range(0, table.num_rows, CHUNK_ROWS):
+        part = table.slice(start, CHUNK_ROWS)
+        rows.extend(_chunk([_one(part.column(i)) for i in range(len(columns))], columns))
+    return rows
+
+
+def column_info(columns: Sequence[OutputColumn]) -> list[dict[str, object]]:
+    """The ColumnInfo list of a result."""
+    return [{"Name": column.name, "Type": _type_info(column.type)} for column in columns]
+
+
+def double_texts(values: pa.Array) -> pa.Array:
+    """Doubles as Java's Double.toString writes them: shortest digits, `E` below 0.001 and from 10,000,000.
+
+    Arrow's own texts have the same digits, without `.0` behind whole numbers and with other thresholds.
+    NULL stays NULL.
+    """
+    texts = pc.cast(values, _TEXT)
+    # NULL becomes a NaN here; it is told apart by the validity of `values`.
+    numbers = values.to_numpy(zero_copy_only=False)
+    size = np.abs(numbers)
+    is_plain = ((size >= _PLAIN_LOW) & (size < _PLAIN_HIGH)) | (size == 0)
+    is_whole = is_plain & (numbers == np.trunc(numbers))
+    if is_whole.any():
+        ends = pc.if_else(pa.array(is_whole), pa.scalar(".0", _TEXT), pa.scalar("", _TEXT))
+        texts = _joined(texts, ends)
+    is_odd = pc.and_(pa.array(~is_plain), pc.is_valid(values))
+    if not pc.any(is_odd).as_py():
+        return texts
+    return pc.replace_with_mask(texts, is_odd, pa.array(map(_double_text, values.filter(is_odd).to_pylist()), _TEXT))
+
+
+def _double_text(number: float) -> str:
+    """One double outside of the plain range."""
+    text = repr(number)
+    if text in _NOT_FINITE:
+        return _NOT_FINITE[text]
+    if len(text.partition("e")[0].strip("-0.")) == 1:
+        # Java writes two digits at least, and then the nearest two: 4.9E-324 where one would do for 5e-324.
+        text = f"{number:.1e}"
+    mantissa, _, exponent = text.partition("e")
+    sign = "-" if mantissa[0] == "-" else ""
+    whole, _, fraction = mantissa.lstrip("-").partition(".")
+    # The decimal point goes behind the first digit that is not zero; the exponent counts how far that is.
+    digits = (whole + fraction).lstrip("0")
+    leading_zeros = len(whole + fraction) - len(digits)
+    power = int(exponent or 0) + len(whole) - 1 - leading_zeros
+    return f"{sign}{digits[0]}.{digits[1:].rstrip('0') or '0'}E{power}"
+
+
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    """A column slice as one array without offset surprises."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.unify_dictionaries().chunks)
+
+
+def _chunk(arrays: list[pa.Array], columns: Sequence[OutputColumn]) -> list[bytes]:
+    data = [_datums(array, column.type) for array, column in zip(arrays, columns, strict=True)]
+    rows = _joined('{"Data":[', *_between(data, ","), "]}")
+    encoded: list[bytes] = pc.cast(rows, pa.large_binary()).to_pylist()
+    return encoded
+
+
+def _datums(array: pa.Array, sql_type: SqlType) -> pa.Array:
+    """Each value as the JSON of one Datum; never NULL."""
+    match sql_type:
+        case Scalar():
+            made = _joined('{"ScalarValue":"', _texts(array, sql_type), '"}')
+        case Array(element):
+            made = _joined('{"ArrayValue":[', _lists(array, _datums(array.flatten(), element)), "]}")
+        case Timeseries(value):
+            made = _joined('{"TimeSeriesValue":[', _lists(array, _points(array.flatten(), value)), "]}")
+        case Row(fields):
+            data = [_datums(part, field.type) for part, field in zip(array.flatten(), fields, strict=True)]
+            made = _joined('{"RowValue":{"Data":[', *_between(data, ","), "]}}")
+    if array.null_count == 0:
+        return made
+    return pc.if_else(pc.is_valid(array), made, pa.scalar(_NULL, _TEXT))
+
+
+def _points(structs: pa.StructArray, value: SqlType) -> pa.Array:
+    times, values = structs.flatten()
+    return _joined('{"Time":"', _texts(times, Scalar.TIMESTAMP), '","Value":', _datums(values, value), "}")
+
+
+def _lists(array: pa.Array, elements: pa.Array) -> pa.Array:
+    """The JSON of all elements of each list, with commas between. NULL lists are empty here."""
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets), elements)
+    return pc.binary_join(lists, pa.scalar(",", _TEXT))
+
+
+def _texts(array: pa.Array, scalar: Scalar) -> pa.Array:
+    """The ScalarValue of each value, JSON-escaped; NULL where the value is."""
+    match scalar:
+        case Scalar.VARCHAR:
+            return _varchar_texts(array)
+        case Scalar.DOUBLE:
+            return double_texts(array)
+        case Scalar.TIMESTAMP:
+            return pc.cast(array.cast(pa.timestamp("ns")), _TEXT)
+        case Scalar.TIME:
+            return pc.cast(array.cast(pa.time64("ns")), _TEXT)
+        case Scalar.DATE:
+            return pc.cast(array.cast(pa.date32()), _TEXT)
+        case Scalar.INTERVAL_DAY_TO_SECOND:
+            return _day_to_second_texts(array)
+        case Scalar.INTERVAL_YEAR_TO_MONTH:
+            return _year_to_month_texts(array)
+        case Scalar.UNKNOWN:
+            return pa.nulls(len(array), _TEXT)
+        case Scalar.BOOLEAN | Scalar.INTEGER | Scalar.BIGINT:
+            return pc.cast(array, _TEXT)
+
+
+def _varchar_texts(array: pa.Array) -> pa.Array:
+    """Escaped once per distinct value where the column is a dictionary."""
+    if pa.types.is_dictionary(array.type):
+        return _escaped(array.dictionary.cast(_TEXT)).take(array.indices)
+    return _escaped(array.cast(_TEXT))
+
+
+def _escaped(texts: pa.Array) -> pa.Array:
+    needs = pc.fill_null(pc.match_substring_regex(texts, _NEEDS_ESCAPE), False)
+    if not pc.any(needs).as_py():
+        return texts
+    encode = msgspec.json.Encoder().encode
+    escaped = [encode(text)[1:-1].decode() for text in texts.filter(needs).to_pylist()]
+    return pc.replace_with_mask(texts, needs, pa.array(escaped, _TEXT))
+
+
+def _signed(array: pa.Array) -> tuple[pa.Array, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
+    """The minus signs as texts, and the sizes. Unsigned, because the least integer has no positive twin."""
+    numbers = pc.fill_null(array, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    is_negative = numbers < 0
+    size = numbers.astype(np.uint64)
+    size[is_negative] = -size[is_negative]
+    return pc.if_else(pa.array(is_negative), pa.scalar("-", _TEXT), pa.scalar("", _TEXT)), size
+
+
+def _day_to_second_texts(array: pa.Array) -> pa.Array:
+    sign, size = _signed(array)
+    days, rest = np.divmod(size, np.uint64(NS_PER_DAY))
+    clock = pa.array(rest.astype(np.int64)).cast(pa.time64("ns"))
+    return _joined(sign, pa.array(days).cast(_TEXT), " ", clock.cast(_TEXT))
+
+
+def _year_to_month_texts(array: pa.Array) -> pa.Array:
+    sign, size = _signed(array)
+    years, months = np.divmod(size, np.uint64(12))
+    return _joined(sign, pa.array(years).cast(_TEXT), "-", pa.array(months).cast(_TEXT))
+
+
+def _joined(*parts: pa.Array | str) -> pa.Array:
+    """The texts of all parts glued together, value by value; NULL where any part is."""
+    scalars = [pa.scalar(part, _TEXT) if isinstance(part, str) else part for part in parts]
+    return pc.binary_join_element_wise(*scalars, pa.scalar("", _TEXT))
+
+
+def _between(parts: Sequence[pa.Array], separator: str) -> list[pa.Array | str]:
+    """The parts with the separator between each two."""
+    return [piece for part in parts for piece in (separator, part)][1:]
+
+
+def _type_info(sql_type: SqlType) -> dict[str, object]:
+    match sql_type:
+        case Scalar():
+            return {"ScalarType": sql_type.name}
+        case Array(element):
+            return {"ArrayColumnInfo": {"Type": _type_info(element)}}
+        case Timeseries(value):
+            return {"TimeSeriesMeasureValueColumnInfo": {"Type": _type_info(value)}}
+        case Row(fields):
+            infos = []
+            for field in fields:
+                name = {} if field.name is None else {"Name": field.name}
+                infos.append({**name, "Type": _type_info(field.type)})
+            return {"RowColumnInfo": infos}

@@ -1,0 +1,251 @@
+"""Operations over a real socket: shapes of answers, pages of lists, and the order of checks."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import botocore.session
+
+from headwater.errors import Invalid
+from headwater.server import tokens
+from headwater.server.operations import NOT_BUILT, OPERATIONS
+from support.serving import ACCOUNT, REGION, make_instance, running
+
+ARN = f"arn:aws:timestream:{REGION}:{ACCOUNT}:database"
+NOW_S, LATER_S = 1_700_000_000.123, 1_700_000_002.123
+
+
+def ok(answer):
+    status, body = answer
+    assert status == 200, body
+    return body
+
+
+def test_every_operation_of_the_service_model_is_built_or_named_as_not_built():
+    session = botocore.session.get_session()
+    modelled = set()
+    for service in ("timestream-write", "timestream-query"):
+        modelled |= set(session.get_service_model(service).operation_names)
+    assert set(OPERATIONS) | NOT_BUILT == modelled
+    assert not set(OPERATIONS) & NOT_BUILT
+
+
+def test_the_life_of_a_database(server):
+    created = ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))["Database"]
+    key = created.pop("KmsKeyId")
+    assert key.startswith(f"arn:aws:kms:{REGION}:{ACCOUNT}:key/")
+    assert created == {
+        "Arn": f"{ARN}/metrics",
+        "DatabaseName": "metrics",
+        "TableCount": 0,
+        "CreationTime": NOW_S,
+        "LastUpdatedTime": NOW_S,
+    }
+    ok(server.call("CreateTable", {"DatabaseName": "metrics", "TableName": "cpu"}))
+    described = ok(server.call("DescribeDatabase", {"DatabaseName": "metrics"}))["Database"]
+    assert described == {**created, "KmsKeyId": key, "TableCount": 1}
+    assert server.call("DeleteDatabase", {"DatabaseName": "metrics"})[0] == 400
+    assert ok(server.call("DeleteTable", {"DatabaseName": "metrics", "TableName": "cpu"})) == {}
+    assert ok(server.call("DeleteDatabase", {"DatabaseName": "metrics"})) == {}
+    status, body = server.call("DescribeDatabase", {"DatabaseName": "metrics"})
+    assert (status, body["message"]) == (404, "The database metrics does not exist.")
+
+
+def test_a_table_with_all_defaults(server):
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))
+    expected = {
+        "Arn": f"{ARN}/metrics/table/cpu",
+        "TableName": "cpu",
+        "DatabaseName": "metrics",
+        "TableStatus": "ACTIVE",
+        "RetentionProperties": {
+            "MemoryStoreRetentionPeriodInHours": 6,
+            "MagneticStoreRetentionPeriodInDays": 73000,
+        },
+        "CreationTime": NOW_S,
+        "LastUpdatedTime": NOW_S,
+        "MagneticStoreWriteProperties": {"EnableMagneticStoreWrites": False},
+        "Schema": {"CompositePartitionKey": [{"Type": "MEASURE"}]},
+    }
+    names = {"DatabaseName": "metrics", "TableName": "cpu"}
+    assert ok(server.call("CreateTable", names)) == {"Table": expected}
+    assert ok(server.call("DescribeTable", names)) == {"Table": expected}
+    assert ok(server.call("UpdateTable", names)) == {"Table": expected}
+
+
+def test_a_table_echoes_what_was_sent_and_an_update_replaces_only_what_it_names(server):
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))
+    names = {"DatabaseName": "metrics", "TableName": "cpu"}
+    writes = {
+        "EnableMagneticStoreWrites": True,
+        "MagneticStoreRejectedDataLocation": {"S3Configuration": {"BucketName": "rejects"}},
+    }
+    key = {"Type": "DIMENSION", "Name": "host"}
+    sent = {**names, "MagneticStoreWriteProperties": writes, "Schema": {"CompositePartitionKey": [key]}}
+    created = ok(server.call("CreateTable", sent))["Table"]
+    assert created["MagneticStoreWriteProperties"] == writes
+    assert created["Schema"] == {"CompositePartitionKey": [{**key, "EnforcementInRecord": "OPTIONAL"}]}
+
+    server.instance.clock.advance(2 * 10**9)
+    retention = {"MemoryStoreRetentionPeriodInHours": 24, "MagneticStoreRetentionPeriodInDays": 7}
+    updated = ok(server.call("UpdateTable", {**names, "RetentionProperties": retention}))["Table"]
+    assert updated == {**created, "RetentionProperties": retention, "LastUpdatedTime": LATER_S}
+
+
+def test_too_many_partition_keys(server):
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))
+    keys = [{"Type": "DIMENSION", "Name": "a"}, {"Type": "DIMENSION", "Name": "b"}]
+    request = {"DatabaseName": "metrics", "TableName": "cpu", "Schema": {"CompositePartitionKey": keys}}
+    status, body = server.call("CreateTable", request)
+    assert status == 400
+    assert body["message"] == (
+        "You have specified too many partition keys to be used in your composite partition key. "
+        "Only 1 partition keys can be specified."
+    )
+
+
+def test_names_that_are_taken(server):
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))
+    assert server.call("CreateDatabase", {"DatabaseName": "metrics"})[0] == 409
+    ok(server.call("CreateDatabase", {"DatabaseName": "Metrics"}))
+
+
+def test_tags_are_refused_rather_than_lost(server):
+    tags = [{"Key": "team", "Value": "a"}]
+    status, body = server.call("CreateDatabase", {"DatabaseName": "metrics", "Tags": tags})
+    assert (status, body["message"]) == (400, "Tags are not supported yet by this server.")
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics", "Tags": []}))
+
+
+def pages(server, operation, request, member):
+    """Names on each page."""
+    found, token = [], {}
+    while True:
+        body = ok(server.call(operation, {**request, **token}))
+        name = {"Databases": "DatabaseName", "Tables": "TableName"}[member]
+        found.append([element[name] for element in body[member]])
+        if "NextToken" not in body:
+            return found
+        token = {"NextToken": body["NextToken"]}
+
+
+def test_lists_come_in_pages_in_order_of_name(server):
+    for name in ("bbb", "ccc", "aaa"):
+        ok(server.call("CreateDatabase", {"DatabaseName": name}))
+        for table in ("t-2", "t-1"):
+            ok(server.call("CreateTable", {"DatabaseName": name, "TableName": table}))
+    assert pages(server, "ListDatabases", {}, "Databases") == [["aaa", "bbb", "ccc"]]
+    assert pages(server, "ListDatabases", {"MaxResults": 2}, "Databases") == [["aaa", "bbb"], ["ccc"]]
+    assert pages(server, "ListDatabases", {"MaxResults": 3}, "Databases") == [["aaa", "bbb", "ccc"]]
+    assert pages(server, "ListTables", {"DatabaseName": "bbb", "MaxResults": 1}, "Tables") == [["t-1"], ["t-2"]]
+    assert pages(server, "ListTables", {"MaxResults": 4}, "Tables") == [["t-1", "t-2", "t-1", "t-2"], ["t-1", "t-2"]]
+
+
+def test_a_page_has_twenty_unless_told_otherwise(server):
+    for number in range(21):
+        server.instance.catalog.create_database(f"d{number:03}", None)
+    assert [len(page) for page in pages(server, "ListDatabases", {}, "Databases")] == [20, 1]
+
+
+def test_a_token_of_another_list_or_none_of_ours_is_invalid(server):
+    for name in ("aaa", "bbb"):
+        ok(server.call("CreateDatabase", {"DatabaseName": name}))
+        for table in ("t-1", "t-2"):
+            ok(server.call("CreateTable", {"DatabaseName": name, "TableName": table}))
+    token = ok(server.call("ListTables", {"DatabaseName": "aaa", "MaxResults": 1}))["NextToken"]
+    for operation, request in (
+        ("ListTables", {"DatabaseName": "bbb", "NextToken": token}),
+        ("ListTables", {"NextToken": token}),
+        ("ListDatabases", {"NextToken": token}),
+        ("ListTables", {"DatabaseName": "aaa", "NextToken": token[:-1]}),
+        ("ListTables", {"DatabaseName": "aaa", "NextToken": "é"}),
+        ("ListTables", {"DatabaseName": "aaa", "NextToken": "A"}),
+    ):
+        status, body = server.call(operation, request)
+        assert (status, body["message"]) == (400, "Invalid pagination token")
+
+
+def test_no_changed_token_opens():
+    scope, key = ("ListTables", "d"), b"k" * 32
+    token = tokens.seal(key, scope, ("d", "t"))
+    assert tokens.unseal(key, scope, token) == ("d", "t")
+    accepted = set()
+    for place in range(len(token)):
+        for letter in "ABab01-_":
+            changed = token[:place] + letter + token[place + 1 :]
+            # The last letter has bits that mean nothing, so some changes to it are none.
+            with suppress(Invalid):
+                accepted.add(tokens.unseal(key, scope, changed))
+    assert accepted == {("d", "t")}
+
+
+def test_endpoints_are_the_host_that_was_signed(server):
+    body = ok(server.call("DescribeEndpoints", {}))
+    address = f"http://127.0.0.1:{server.address[1]}"
+    assert body == {"Endpoints": [{"Address": address, "CachePeriodInMinutes": 1440}]}
+
+
+def test_written_records_are_counted_and_rejected_ones_listed(server):
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))
+    ok(server.call("CreateTable", {"DatabaseName": "metrics", "TableName": "cpu"}))
+    request = {"DatabaseName": "metrics", "TableName": "cpu", "Records": [{"MeasureName": "a"}] * 2}
+    assert ok(server.call("WriteRecords", request)) == {
+        "RecordsIngested": {"Total": 2, "MemoryStore": 2, "MagneticStore": 0}
+    }
+    request["Records"] = [{"MeasureName": "reject"}, {"MeasureName": "reject"}]
+    status, body = server.call("WriteRecords", request)
+    assert status == 419
+    assert body["__type"] == "com.amazonaws.timestream.v20181101#RejectedRecordsException"
+    assert body["RejectedRecords"] == [
+        {"RecordIndex": 0, "Reason": "too old"},
+        {"RecordIndex": 1, "Reason": "too old", "ExistingVersion": 200},
+    ]
+
+
+def test_a_query(server):
+    body = ok(server.call("Query", {"QueryString": "SELECT 1"}))
+    assert body == {
+        "QueryId": "Q" * 63,
+        "Rows": [{"Data": [{"ScalarValue": "1"}]}],
+        "ColumnInfo": [{"Name": "_col0", "Type": {"ScalarType": "BIGINT"}}],
+        "QueryStatus": {
+            "ProgressPercentage": 100.0,
+            "CumulativeBytesScanned": 0,
+            "CumulativeBytesMetered": 10000000,
+        },
+    }
+    assert ok(server.call("Query", {"QueryString": "SELECT 1", "MaxRows": 1}))["NextToken"] == "more"
+
+
+UNKNOWN = "com.amazon.coral.service#UnknownOperationException"
+
+
+def test_order_of_checks_each_step_hides_the_next(server):
+    wrong = {"secret": "wrong"}
+    not_json, bad_shape = b"{", {"DatabaseName": "a b"}
+    assert server.call("Nonsense", not_json, **wrong) == (404, {"__type": UNKNOWN})
+    assert server.call("CreateDatabase", not_json, **wrong)[1]["__type"].endswith("#InvalidSignatureException")
+    assert server.call("CreateDatabase", not_json)[1]["__type"].endswith("#SerializationException")
+    assert server.call("CreateTable", bad_shape)[1]["__type"] == "com.amazon.coral.validate#ValidationException"
+    missing = {"DatabaseName": "nowhere", "TableName": "none", "Records": [{}]}
+    assert server.call("WriteRecords", missing)[1]["message"] == "The database nowhere does not exist."
+
+
+def test_an_operation_to_come_is_named(server):
+    status, body = server.call("PrepareQuery", {})
+    assert (status, body["__type"]) == (404, UNKNOWN)
+    assert body["message"] == "The operation PrepareQuery is not supported yet by this server."
+
+
+def test_without_signatures_anyone_on_this_machine_is_served(tmp_path):
+    with running(make_instance(tmp_path, insecure_dev="true")) as server:
+        assert server.call("ListDatabases", {}, secret="wrong") == (200, {"Databases": []})
+        with server.connect() as client:
+            client.send(
+                b"POST / HTTP/1.1\r\nX-Amz-Target: Timestream_20181101.ListDatabases\r\nContent-Length: 2\r\n\r\n{}"
+            )
+            assert client.answer().json == {"Databases": []}
+            client.send(
+                b"POST / HTTP/1.1\r\nX-Amz-Target: Timestream_20181101.DescribeEndpoints\r\nContent-Length: 2\r\n\r\n{}"
+            )
+            assert "Host" in client.answer().json["message"]
