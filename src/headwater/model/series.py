@@ -8,11 +8,11 @@ from hashlib import blake2b
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """What identifies records beside their time. `sent` are (name, value) pairs as a client sent them.
+    """What identifies records beside their time. `sent` are (name, value) pairs as they came.
 
     `dimensions` are the same sorted by name: their order does not matter to identity, only to the order in which
-    a table's columns first appear. `id` is a signed 64-bit hash of both, the same on every machine and in every release. Two series may in
-    principle share it: whoever keeps many series keeps the whole key beside it (`key`).
+    a table's columns first appear. `id` is a signed 64-bit hash of both, the same on every machine and in every
+    release. Two series may in principle share it: whoever keeps many series keeps the whole key (`key`) beside it.
     """
 
     measure_name: str

@@ -35,7 +35,7 @@ _CACHED_ROW_GROUPS = 64
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True):
-    """One series of a block: its key (dimensions as sent), its id in files, its kinds of measure, its rows and their times."""
+    """One series of a block: its key (dimensions as sent), id in files, kinds of measure, rows and their times."""
 
     measure_name: str
     dimensions: tuple[tuple[str, str], ...]

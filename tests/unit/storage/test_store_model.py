@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support.stores import NOW_NS, StoreFolder, records, series
 
 from headwater.model.record import LowerVersion, SameVersion
 from headwater.model.time import NS_PER_DAY
+from support.stores import NOW_NS, StoreFolder, records, series
 
 HOSTS = ("a", "b")
 TIMES = (NOW_NS - NS_PER_DAY, NOW_NS - 1, NOW_NS, NOW_NS + 1)

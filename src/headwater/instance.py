@@ -1,0 +1,162 @@
+"""The composition root: opens, wires and closes everything that a running server needs.
+
+`cli/serve` opens one per process and hands it to the server; tests open one beside a clock of their own. Nothing
+else builds a collaborator.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import structlog
+
+from headwater.catalog.catalog import Catalog
+from headwater.config import Config
+from headwater.engine.engine import Engine
+from headwater.files import Files, LocalFiles, Lock
+from headwater.ingest.write import Ingest
+from headwater.jobs.runner import Job, Runner
+from headwater.model.table import Retention, Table
+from headwater.model.time import Clock, SystemClock
+from headwater.query.run import Queries
+from headwater.storage.store import Store
+from headwater.wal.log import Log
+
+_log = structlog.get_logger("instance")
+
+LOCK_FILE = "lock"
+CREDENTIALS_FILE = "credentials"
+LOG_FOLDER = "wal"
+BLOCKS_FOLDER = "blocks"
+
+FLUSH_CHECK_INTERVAL_S = 1.0
+
+
+class Instance:
+    """A data folder, opened. The attributes are the faces of the rooms, for the server's operations."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        lock: Lock,
+        catalog: Catalog,
+        log: Log,
+        store: Store,
+        engine: Engine,
+        queries: Queries,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.catalog = catalog
+        self.store = store
+        self.queries = queries
+        self.ingest = Ingest(catalog, store, clock, config.limits)
+        self.token_key = catalog.keys.token_key
+        self._lock = lock
+        self._log = log
+        self._engine = engine
+        self._jobs = Runner((Job("flush", FLUSH_CHECK_INTERVAL_S, store.flush_due),))
+
+    @classmethod
+    def open(
+        cls,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        files: Files | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> Instance:
+        """Open the data folder, or make a new one with a first access key in `credentials`.
+
+        On return every acknowledged record of the past is visible. `on_failure` is called when the log has failed
+        and the process should end. Raises Locked, NewerFormat, Corrupt, Invalid; nothing is changed then.
+        """
+        clock, files = clock or SystemClock(), files or LocalFiles()
+        os.umask(0o077)
+        data = config.data
+        files.make_directory(data, site="instance.data")
+        lock = files.lock(data / LOCK_FILE, site="instance.lock")
+        try:
+            catalog = Catalog.open(
+                files, data, config.server.account, config.server.region, clock, randomness, config.limits
+            )
+            _write_credentials(files, data, catalog, randomness)
+            blocks = data / BLOCKS_FOLDER
+            files.make_directory(blocks, site="instance.blocks")
+            log = Log.open(files, data / LOG_FOLDER, config.wal)
+
+            def new_id() -> str:
+                return randomness(16).hex()
+
+            store = Store(
+                files, blocks, log, catalog.manifest, clock, config.storage, config.limits, new_id, on_failure
+            )
+            store.open()
+            engine = Engine(threads=config.query.threads, memory_bytes=config.query.memory_bytes, directories=(blocks,))
+        except BaseException:
+            lock.release()
+            raise
+
+        def new_query_id() -> str:
+            return base64.b32encode(randomness(40)).decode()[:63]
+
+        queries = Queries(
+            catalog, store, engine, clock, config.query, config.limits, catalog.keys.token_key, new_query_id
+        )
+        instance = cls(config, clock, lock, catalog, log, store, engine, queries)
+        instance._jobs.start()
+        return instance
+
+    def close(self) -> None:
+        """Finish the writes that wait, end the queries, seal the log. Safe to call once.
+
+        Raises LogFailed if the log cannot be sealed, when all else is closed.
+        """
+        with ExitStack() as stack:
+            # The last one pushed is closed first; each is, whatever became of those before it.
+            stack.callback(self._lock.release)
+            stack.callback(self.catalog.close)
+            stack.callback(self._engine.close)
+            stack.callback(self._log.close)
+            stack.callback(self.store.close)
+            stack.callback(self.queries.close)
+            stack.callback(self._jobs.stop)
+
+    def secret_of(self, access_key_id: str) -> str | None:
+        """The secret of an access key of the account, or None."""
+        return self.catalog.keys.secret_of(access_key_id)
+
+    def create_table(
+        self,
+        database: str,
+        name: str,
+        retention: Retention | None,
+        magnetic_writes: Mapping[str, object] | None,
+        partition_key: Sequence[Mapping[str, str]] | None,
+    ) -> Table:
+        """A table that records can be written to on return. Raises as `Catalog.create_table`."""
+        table = self.catalog.create_table(database, name, retention, magnetic_writes, partition_key)
+        self.store.create_table(table.id)
+        return table
+
+    def drop_table(self, database: str, name: str) -> None:
+        """Delete a table with all its records. Raises NotFound."""
+        self.store.drop_table(self.catalog.delete_table(database, name))
+
+
+def _write_credentials(files: Files, data: Path, catalog: Catalog, randomness: Callable[[int], bytes]) -> None:
+    """Make the first access key, once, and put it where AWS clients look when told so."""
+    path = data / CREDENTIALS_FILE
+    if catalog.keys.access_key_ids() and files.exists(path, site="instance.credentials"):
+        return
+    key = catalog.keys.create_access_key(randomness)
+    text = f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n"
+    files.write_file(path, text.encode(), site="instance.credentials")
+    _log.info("first access key made", file=str(path))

@@ -1,0 +1,50 @@
+"""Work woken by the clock: one thread that calls each job when its interval has passed.
+
+A job that fails is logged and called again the next time. Nothing here knows what a job does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+_log = structlog.get_logger("jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`run` is called every `interval_s` seconds, counted from the end of the call before."""
+
+    name: str
+    interval_s: float
+    run: Callable[[], None]
+
+
+class Runner:
+    """One thread per job, so that a long one delays no other."""
+
+    def __init__(self, jobs: tuple[Job, ...]) -> None:
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._loop, args=(job,), name=job.name, daemon=True) for job in jobs]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let the running calls finish; no new ones begin."""
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    def _loop(self, job: Job) -> None:
+        while not self._stopping.wait(job.interval_s):
+            try:
+                job.run()
+            except Exception:
+                # One of the two borders of style.md, "Errors": a job must not die of one bad run.
+                _log.exception("job failed", job=job.name)
