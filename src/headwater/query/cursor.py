@@ -15,7 +15,7 @@ import struct
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from headwater.errors import Invalid
 from headwater.model.time import Clock
@@ -40,44 +40,61 @@ class Run:
     result: Future[Result]
     started_s: float
     client_token: str | None = None
-    max_rows: int | None = field(default=None)
+    max_rows: int | None = None
+    held_bytes: int = 0
+    """What its result was counted with; 0 until it has ended."""
 
 
 class Cursors:
-    """All runs that can still be read. Any thread may call."""
+    """The runs that can still be read. Any thread may call.
+
+    A run is kept for repeats of its call, a few minutes, and once a token names a place in it, for its hour. Both
+    lists are in order of start, so what is too old stands first.
+    """
 
     def __init__(self, key: bytes, clock: Clock, memory_bytes: int) -> None:
+        """`memory_bytes` is the room for results; when it is used up the oldest are forgotten early."""
         self._key = key
         self._clock = clock
         self._memory_bytes = memory_bytes
-        self._runs: OrderedDict[str, Run] = OrderedDict()
-        self._repeatable: dict[str, Run] = {}
+        self._recent: OrderedDict[str, Run] = OrderedDict()
+        self._open: OrderedDict[str, Run] = OrderedDict()
+        self._held_bytes = 0
         self._lock = threading.Lock()
 
     def add(self, run: Run) -> None:
+        """A run has begun. Without a client token it can only be named by a page token."""
         with self._lock:
-            self._runs[run.query_id] = run
-            if run.client_token:
-                self._repeatable[run.client_token] = run
             self._forget_old()
+            if run.client_token:
+                self._recent[run.client_token] = run
+
+    def ended(self, run: Run, result_bytes: int) -> None:
+        """Count the memory of a result that a client has begun to read."""
+        with self._lock:
+            if not run.held_bytes and self._is_kept(run):
+                run.held_bytes = result_bytes
+                self._held_bytes += result_bytes
+                self._forget_old()
 
     def repeated(self, client_token: str, text: str, max_rows: int | None) -> Run | None:
-        """The run that an earlier call with this token began, if it is recent.
+        """The run that an earlier call with this client token began, if it is recent.
 
         Raises Invalid when that call had other parameters.
         """
         with self._lock:
-            run = self._repeatable.get(client_token)
-            if run is None or self._clock.monotonic_s() - run.started_s > REPEAT_WINDOW_S:
-                return None
-        if (run.text, run.max_rows) != (text, max_rows):
+            self._forget_old()
+            run = self._recent.get(client_token)
+        if run is not None and (run.text, run.max_rows) != (text, max_rows):
             raise Invalid("The client token was used before with other parameters.")
         return run
 
     def token(self, run: Run, row: int) -> str:
-        """Names the place before `row` of this run."""
+        """Names the place before `row` of this run, which is kept for its hour from now on."""
+        with self._lock:
+            self._open[run.query_id] = run
         body = run.query_id.encode() + _PLACE.pack(row)
-        return base64.urlsafe_b64encode(self._mac(body, run.text) + body).decode()
+        return _encoded(self._mac(body, run.text) + body)
 
     def resume(self, token: str, text: str) -> tuple[Run, int]:
         """The run and row that a token names. Raises Invalid if it is not of this text, forged, or too old."""
@@ -86,11 +103,12 @@ class Cursors:
         except (binascii.Error, UnicodeEncodeError) as error:
             raise _bad_token() from error
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if len(body) <= _PLACE.size or not hmac.compare_digest(mac, self._mac(body, text)):
+        # The last character of base64 has bits to spare: only the text that was given out counts.
+        if _encoded(raw) != token or len(body) <= _PLACE.size or not hmac.compare_digest(mac, self._mac(body, text)):
             raise _bad_token()
         with self._lock:
             self._forget_old()
-            run = self._runs.get(body[: -_PLACE.size].decode())
+            run = self._open.get(body[: -_PLACE.size].decode())
         if run is None:
             raise _bad_token()
         return run, _PLACE.unpack(body[-_PLACE.size :])[0]
@@ -100,28 +118,26 @@ class Cursors:
         return hmac.digest(self._key, body + digest, "sha256")[:_MAC_BYTES]
 
     def _forget_old(self) -> None:
-        """Drop runs past their hour, then the oldest finished ones while results need more room than they have."""
+        """Drop what is past its time, then the oldest results while they need more room than there is."""
         now_s = self._clock.monotonic_s()
-        for query_id, run in list(self._runs.items()):
-            if now_s - run.started_s > RUN_LIFE_S:
-                self._forget(query_id)
-        held = {query_id: _held_bytes(run) for query_id, run in self._runs.items()}
-        total = sum(held.values())
-        for query_id, size in held.items():
-            if total <= self._memory_bytes or query_id == next(reversed(self._runs)):
-                break
-            if self._runs[query_id].result.done():
-                self._forget(query_id)
-                total -= size
+        for kept, life_s in ((self._recent, REPEAT_WINDOW_S), (self._open, RUN_LIFE_S)):
+            while kept and (now_s - next(iter(kept.values())).started_s > life_s or self._is_over_room(kept)):
+                _, run = kept.popitem(last=False)
+                if not self._is_kept(run):
+                    self._held_bytes -= run.held_bytes
 
-    def _forget(self, query_id: str) -> None:
-        run = self._runs.pop(query_id)
-        if run.client_token and self._repeatable.get(run.client_token) is run:
-            del self._repeatable[run.client_token]
+    def _is_over_room(self, kept: OrderedDict[str, Run]) -> bool:
+        """The newest result stays, however large: its client is reading it."""
+        return self._held_bytes > self._memory_bytes and len(kept) > 1
+
+    def _is_kept(self, run: Run) -> bool:
+        return run.query_id in self._open or (
+            run.client_token is not None and self._recent.get(run.client_token) is run
+        )
 
 
-def _held_bytes(run: Run) -> int:
-    return run.result.result().size_bytes if run.result.done() and run.result.exception() is None else 0
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode()
 
 
 def _bad_token() -> Invalid:

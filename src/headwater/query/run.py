@@ -175,4 +175,5 @@ class Queries:
             rows = list(result.page(row, max_rows or result.rows, self._limits.page_bytes))
         end = row + len(rows)
         token = self._cursors.token(run, end) if end < result.rows else None
+        self._cursors.ended(run, result.size_bytes)
         return QueryAnswer(run.query_id, run.columns, rows, token, 100.0, result.scanned_bytes, result.metered_bytes)

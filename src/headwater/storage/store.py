@@ -159,7 +159,12 @@ class Store:
         A write acknowledged before this call is seen. Close the scan when its rows have been read.
         """
         table = self._table(request.table)
-        return build_scan(request, table.snapshot(), table.series)
+        snapshot = table.snapshot()
+        try:
+            return build_scan(request, snapshot, table.series)
+        except BaseException:
+            snapshot.release()
+            raise
 
     @property
     def memtable_bytes(self) -> int:
@@ -197,6 +202,10 @@ class Store:
                 flushed = write_blocks(self._files, table.block_path, table.id, frozen, table.series, self._new_id)
                 change = table.change(frozen, flushed)
                 self._manifest.commit(change)
+            except NotFound:
+                # Deleted from the catalog meanwhile; `drop_table` waits for us.
+                table.thaw()
+                return
             except (OSError, Fault):
                 table.thaw()
                 raise
