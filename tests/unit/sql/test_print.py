@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headwater.model.limits import Limits
 from headwater.sql import tree as t
 from headwater.sql.parser import parse
-from headwater.sql.print import to_text
+from support.sql_text import to_text
 
 LIMITS = Limits()
 _SCRIPT = Path(__file__).with_name("worked_examples.sql").read_text()

@@ -1,6 +1,6 @@
 """Tree back to text: a statement that `parser.parse` reads as an equal tree, positions aside.
 
-For messages, logs and tests; nothing that runs is made from it. The text is one line. Names are always quoted, so that
+For the test of the law parse(to_text(tree)) == tree. The text is one line. Names are always quoted, so that
 no word of the grammar is mistaken for one, and parentheses stand only where the tree needs them.
 """
 
