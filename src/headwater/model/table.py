@@ -83,7 +83,7 @@ class Columns:
 
     def _physical(self, name: str) -> str:
         """The name itself where no column differs from it by case only, else with the first free numbered suffix."""
-        taken = {c.physical.casefold() for c in self.all()} | HIDDEN_COLUMNS
+        taken = {c.physical.casefold() for c in self.all()} | HIDDEN_COLUMNS | ENGINE_COLUMNS
         physical, number = name, 1
         while physical.casefold() in taken:
             number += 1
@@ -93,6 +93,9 @@ class Columns:
 
 HIDDEN_COLUMNS = frozenset({"_version", "_series"})
 """Columns of every block that no query can name; both are BIGINT."""
+
+ENGINE_COLUMNS = frozenset({"file_row_number", "file_index", "filename"})
+"""Names that engines give to columns of their own when they read files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,11 +158,9 @@ def _compared_doubles(symbol: str, left: str, right: str, constants: Constants) 
     )
     if is_greater_number:
         return f"({plain})"
-    return (
-        f"({plain} AND {greater} <= {INFINITY})"
-        if is_other_number
-        else (f"({plain} AND ({greater} <= {INFINITY} OR {other} IS NULL))")
-    )
+    if is_other_number:
+        return f"({plain} AND {greater} <= {INFINITY})"
+    return f"({plain} AND ({greater} <= {INFINITY} OR {other} IS NULL))"
 
 
 def _is_number(constant: Constant | None) -> bool:
@@ -307,12 +305,12 @@ def element_template(kind: SqlType, below_zero: str) -> str:
     """
     zero = failure(quoted("SQL array indices start at 1"), kind)
     if below_zero == "end":
-        return f"CASE WHEN {{0}} IS NULL THEN NULL WHEN {{1}} = 0 THEN {zero} ELSE {{0}}[{{1}}] END"
+        return f"CASE WHEN {{0}} IS NULL THEN NULL WHEN {{1}} = 0 THEN {zero} ELSE ({{0}})[{{1}}] END"
     negative = failure("concat('Array subscript is negative: ', {1})", kind)
     beyond = "concat('Array subscript must be less than or equal to array length: ', {1}, ' > ', len({0}))"
     return (
         f"CASE WHEN {{0}} IS NULL THEN NULL WHEN {{1}} = 0 THEN {zero} WHEN {{1}} < 0 THEN {negative}"
-        f" WHEN {{1}} > len({{0}}) THEN {failure(beyond, kind)} ELSE {{0}}[{{1}}] END"
+        f" WHEN {{1}} > len({{0}}) THEN {failure(beyond, kind)} ELSE ({{0}})[{{1}}] END"
     )
 
 

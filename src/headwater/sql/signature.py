@@ -21,7 +21,7 @@ from enum import Enum
 from typing import Any
 
 from headwater.errors import Invalid
-from headwater.model.types import Array, Row, Scalar, SqlType, Timeseries
+from headwater.model.types import Array, Scalar, SqlType, Timeseries
 from headwater.sql.coercion import (
     Constant,
     coercion_cost,
@@ -269,8 +269,10 @@ def _fit(signature: Signature, types: Sequence[SqlType], constants: Sequence[Con
     if patterns is None:
         return None
     variables: dict[str, SqlType] = {}
-    for pattern, given, constant in zip(patterns, types, constants, strict=True):
-        if not _unify(pattern, given, constant is not None, variables):
+    # Literals last: what they stand for depends on the others.
+    literals_last = sorted(range(len(types)), key=lambda i: constants[i] is not None and types[i] is Scalar.VARCHAR)
+    for i in literals_last:
+        if not _unify(patterns[i], types[i], constants[i] is not None, variables):
             return None
     targets = tuple(_substitute(pattern, variables) for pattern in patterns)
     cost = 0
@@ -347,9 +349,3 @@ def _folded(signature: Signature, call: Call) -> Constant | None:
 
 def _write(lower: Lower, call: Call) -> str:
     return lower(call) if callable(lower) else use_once(lower, call.texts)
-
-
-def field_types(value: SqlType) -> tuple[SqlType, ...]:
-    """The types of a row's fields. Asserts that it is a row."""
-    assert isinstance(value, Row)
-    return tuple(f.type for f in value.fields)

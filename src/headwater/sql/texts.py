@@ -183,14 +183,6 @@ def _compound(body: str, unit: str, to: str) -> tuple[int, Scalar] | None:
     return whole + fraction, Scalar.INTERVAL_DAY_TO_SECOND
 
 
-def day_to_second_text(value_ns: int) -> str:
-    """`0 04:00:00.000000000`. Source: sql.md 2."""
-    days, rest = divmod(abs(value_ns), NS_PER_DAY)
-    seconds, fraction = divmod(rest, NS_PER_S)
-    sign = "-" if value_ns < 0 else ""
-    return f"{sign}{days} {seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{fraction:09d}"
-
-
 _ISO8601 = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
     r"(?:Z|([+-])(\d{2})(?::?(\d{2}))?)?)?",

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from headwater.errors import Fault
+from headwater.errors import Corrupt, Fault
 from headwater.files import Files
 from headwater.model.block import Block, ManifestChange, TableManifest
 from headwater.model.limits import Limits
@@ -89,6 +89,7 @@ class TableStore:
         for block in manifest.blocks:
             live = LiveBlock(block, self.block_path(block.id))
             live.deleted = np.asarray(manifest.deleted_rows.get(block.id, []), np.int64)
+            self._check_size(live)
             self._blocks[block.id] = live
             self._know_series(live)
 
@@ -280,6 +281,14 @@ class TableStore:
     def unflushed_from(self) -> int:
         with self._lock:
             return self.memtable.unflushed_from
+
+    def _check_size(self, live: LiveBlock) -> None:
+        name, recorded = live.path.name, live.block.bytes
+        if not self._files.exists(live.path, site="table.block_exists"):
+            raise Corrupt(f"block {name} of table {self.id} is missing")
+        size = self._files.size(live.path, site="table.block_size")
+        if size != recorded:
+            raise Corrupt(f"block {name} of table {self.id} has {size} bytes, the manifest says {recorded}")
 
     def _know_series(self, live: LiveBlock) -> None:
         for entry in self._reader(live).directory:

@@ -43,7 +43,8 @@ def _aggregate(text: str, lower: Callable[[Call], str], check: Callable[[Call], 
     return row(text, lower, kind=Kind.AGGREGATE, check=check, source="6.10")
 
 
-def _refuse_distinct(call: Call) -> None:
+def refuse_distinct(call: Call) -> None:
+    """For lowerings to several aggregates of the engine, among which DISTINCT would not mean one thing."""
     if call.modifiers.distinct:
         raise Invalid(f"DISTINCT is not supported for {call.name} with these arguments")
 
@@ -66,7 +67,7 @@ def _best(call: Call) -> str:
 
 
 def _best_by(call: Call) -> str:
-    _refuse_distinct(call)
+    refuse_distinct(call)
     way = "DESC" if call.name == "max_by" else "ASC"
     value, key = call.texts[:2]
     found = aggregated(call, "list", value, condition=f"{key} IS NOT NULL", order_by=f"{key} {way}")
@@ -98,7 +99,7 @@ def _percentile(call: Call) -> str:
 
 
 def _weighted_percentile(call: Call) -> str:
-    _refuse_distinct(call)
+    refuse_distinct(call)
     value, weight = call.texts[:2]
     there = f"{value} IS NOT NULL AND {weight} IS NOT NULL"
     values, weights = (aggregated(call, "list", text, there, order_by=value) for text in (value, weight))

@@ -83,9 +83,9 @@ def _slice(call: Call) -> str:
     short = failure(quoted("length must be greater than or equal to 0"), kind)
     template = (
         f"CASE WHEN {{0}} IS NULL OR {{2}} IS NULL THEN NULL WHEN {{1}} = 0 THEN {zero} WHEN {{2}} < 0 THEN {short}"
-        f" WHEN {{1}} < 0 - len({{0}}) OR {{1}} > len({{0}}) OR {{2}} = 0 THEN {{0}}[1:0]"
-        " WHEN {1} < 0 THEN {0}[len({0}) + {1} + 1 : len({0}) + {1} + least({2}, len({0}))]"
-        " WHEN {1} > 0 THEN {0}[{1} : {1} - 1 + least({2}, len({0}))] END"
+        f" WHEN {{1}} < 0 - len({{0}}) OR {{1}} > len({{0}}) OR {{2}} = 0 THEN ({{0}})[1:0]"
+        " WHEN {1} < 0 THEN ({0})[len({0}) + {1} + 1 : len({0}) + {1} + least({2}, len({0}))]"
+        " WHEN {1} > 0 THEN ({0})[{1} : {1} - 1 + least({2}, len({0}))] END"
     )
     return use_once(template, call.texts)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from headwater.model.time import NS_PER_S
 from headwater.model.types import Timeseries
 from headwater.sql.coercion import engine_type, failure, quoted, use_once
-from headwater.sql.functions.aggregate import aggregated
+from headwater.sql.functions.aggregate import aggregated, refuse_distinct
 from headwater.sql.signature import Call, Kind, Signature, row
 
 
 def _create(call: Call) -> str:
     """Sorted by time, equal times in their input order; NULL for no rows; a NULL among times or values is a fault."""
+    refuse_distinct(call)
     time, value = call.texts
     points = aggregated(call, "list", f"struct_pack(t := {time}, v := {value})")
     whole = aggregated(call, "count", f"CASE WHEN {time} IS NOT NULL AND {value} IS NOT NULL THEN true END")
