@@ -62,7 +62,7 @@ MACROS: tuple[tuple[str, str], ...] = (
     ),
     (
         "hw_double_text(x)",
-        "CASE WHEN abs(x) >= 0.001 AND abs(x) < 10000000 THEN CAST(x AS VARCHAR) ELSE hw_wide_double_text(x) END",
+        "CASE WHEN abs(x) >= 0.001 AND abs(x) < 10000000 THEN CAST(x AS VARCHAR) ELSE arrow_wide_double_text(x) END",
     ),
     # Texts to values; NULL where the text is not one
     (

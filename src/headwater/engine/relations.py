@@ -51,16 +51,21 @@ class Relations:
             self._queries[name] = " UNION ALL ".join(parts) or _empty(scan.request)
 
     def statement(self, sql: str) -> str:
-        """`sql` with every scan defined before it."""
+        """`sql` with every scan defined before it; if it begins with WITH itself, they join its list."""
         if not self._queries:
             return sql
-        named = (f"{quoted_name(name)} AS NOT MATERIALIZED ({query})" for name, query in self._queries.items())
-        return f"WITH {', '.join(named)} ({sql})"
+        named = [f"{quoted_name(name)} AS NOT MATERIALIZED ({query})" for name, query in self._queries.items()]
+        has_own = sql.startswith("WITH ")
+        return f"WITH {', '.join(named)}{', ' if has_own else ' '}{sql.removeprefix('WITH ')}"
 
     def _memory(self, name: str, scan: Scan) -> Iterator[str]:
-        for i, table in enumerate(scan.memory):
+        by_schema: dict[pa.Schema, list[pa.Table]] = {}
+        for table in scan.memory:
+            by_schema.setdefault(table.schema, []).append(table)
+        # Each registered table costs about a millisecond, however few its rows.
+        for i, alike in enumerate(by_schema.values()):
             relation = f"{name} memory {i}"
-            self.tables[relation] = table
+            self.tables[relation] = pa.concat_tables(alike)
             yield _select([quoted_name(answer) for _, answer in scan.request.columns], quoted_name(relation))
 
     def _blocks(self, name: str, scan: Scan) -> Iterator[str]:
@@ -98,8 +103,12 @@ def _block_column(column: Column, answer: str, physical: frozenset[str]) -> str:
     own = quoted_name(column.physical)
     if column.physical not in physical:
         own = f"CAST(NULL AS {ENGINE_TYPES[column.type]})"
-    elif column.type is Scalar.TIMESTAMP:
+    elif column is TIME:
         own = f"epoch_ns({own})"
+    elif column.type is Scalar.TIMESTAMP:
+        # The engine takes the ends of the range for infinities, which have no number.
+        ends = f"WHEN {own} = 'infinity' THEN {2**63 - 1} WHEN {own} = '-infinity' THEN {-(2**63) + 1}"
+        own = f"CASE {ends} ELSE epoch_ns({own}) END"
     return f"{own} AS {quoted_name(answer)}"
 
 

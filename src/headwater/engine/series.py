@@ -273,7 +273,8 @@ def _correlation(a: Points, b: Points, by_rank: bool) -> float:
 def _spread(values: Floats) -> Floats:
     """Distances from the mean, the largest of them 1, so that their squares stay in range. NaN if all are equal."""
     distance = values - values.mean()
-    return distance / np.abs(distance).max()
+    spread: Floats = distance / np.abs(distance).max()
+    return spread
 
 
 def _ranks(values: Floats) -> Floats:
@@ -321,14 +322,14 @@ def _skewness(samples: Any) -> pa.Array:
 
 
 SERIES_FUNCTIONS = (
-    ArrowFunction("hw_interpolate_linear", (SERIES, "BIGINT[]"), SERIES, _interpolate(_linear)),
-    ArrowFunction("hw_interpolate_spline", (SERIES, "BIGINT[]"), SERIES, _interpolate(_spline)),
-    ArrowFunction("hw_interpolate_locf", (SERIES, "BIGINT[]"), SERIES, _interpolate(_locf)),
-    ArrowFunction("hw_locate", ("BIGINT[]", "BIGINT[]", "BOOLEAN"), "STRUCT(t BIGINT, i BIGINT)[]", _locate),
-    ArrowFunction("hw_derivative", (SERIES, "BIGINT"), SERIES, _derivative),
-    ArrowFunction("hw_integral", (SERIES, "BIGINT"), "DOUBLE", _integral),
-    ArrowFunction("hw_correlate_pearson", (SERIES, SERIES), "DOUBLE", _correlate(False)),
-    ArrowFunction("hw_correlate_spearman", (SERIES, SERIES), "DOUBLE", _correlate(True)),
-    ArrowFunction("hw_weighted_places", ("BIGINT[]", "DOUBLE[]"), "BIGINT[]", _weighted_places),
-    ArrowFunction("hw_skewness", ("DOUBLE[]",), "DOUBLE", _skewness),
+    ArrowFunction("arrow_interpolate_linear", (SERIES, "BIGINT[]"), SERIES, _interpolate(_linear)),
+    ArrowFunction("arrow_interpolate_spline", (SERIES, "BIGINT[]"), SERIES, _interpolate(_spline)),
+    ArrowFunction("arrow_interpolate_locf", (SERIES, "BIGINT[]"), SERIES, _interpolate(_locf)),
+    ArrowFunction("arrow_locate", ("BIGINT[]", "BIGINT[]", "BOOLEAN"), "STRUCT(t BIGINT, i BIGINT)[]", _locate),
+    ArrowFunction("arrow_derivative", (SERIES, "BIGINT"), SERIES, _derivative),
+    ArrowFunction("arrow_integral", (SERIES, "BIGINT"), "DOUBLE", _integral),
+    ArrowFunction("arrow_correlate_pearson", (SERIES, SERIES), "DOUBLE", _correlate(False)),
+    ArrowFunction("arrow_correlate_spearman", (SERIES, SERIES), "DOUBLE", _correlate(True)),
+    ArrowFunction("arrow_weighted_places", ("BIGINT[]", "DOUBLE[]"), "BIGINT[]", _weighted_places),
+    ArrowFunction("arrow_skewness", ("DOUBLE[]",), "DOUBLE", _skewness),
 )

@@ -112,9 +112,9 @@ def _places(texts: Any, parts: Any, instances: Any, from_end: Any) -> pa.Array:
 
 
 TEXT_FUNCTIONS = (
-    ArrowFunction("hw_wide_double_text", ("DOUBLE",), "VARCHAR", _double_texts),
-    ArrowFunction("hw_from_base", ("VARCHAR", "BIGINT"), "BIGINT", _from_bases),
-    ArrowFunction("hw_hamming_distance", ("VARCHAR", "VARCHAR"), "BIGINT", _hamming_distances),
-    ArrowFunction("hw_levenshtein_distance", ("VARCHAR", "VARCHAR"), "BIGINT", _levenshtein_distances),
-    ArrowFunction("hw_place", ("VARCHAR", "VARCHAR", "BIGINT", "BOOLEAN"), "BIGINT", _places),
+    ArrowFunction("arrow_wide_double_text", ("DOUBLE",), "VARCHAR", _double_texts),
+    ArrowFunction("arrow_from_base", ("VARCHAR", "BIGINT"), "BIGINT", _from_bases),
+    ArrowFunction("arrow_hamming_distance", ("VARCHAR", "VARCHAR"), "BIGINT", _hamming_distances),
+    ArrowFunction("arrow_levenshtein_distance", ("VARCHAR", "VARCHAR"), "BIGINT", _levenshtein_distances),
+    ArrowFunction("arrow_place", ("VARCHAR", "VARCHAR", "BIGINT", "BOOLEAN"), "BIGINT", _places),
 )

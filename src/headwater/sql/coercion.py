@@ -2,7 +2,8 @@
 
 Called by the binder, by `signature` and by `operators`. Texts are engine SQL over the representation of
 model/types.py: instants are BIGINT nanoseconds, dates INTEGER days, rows structs with fields f0, f1, ...
-Macros named `hw_...` live in engine/macros.py. Source: sql.md 1.1, 2.4, 6.3.
+Macros `hw_...` live in engine/macros.py, functions `arrow_...` in engine/series.py and texts.py.
+Source: sql.md 1.1, 2.4, 6.3.
 """
 
 from __future__ import annotations

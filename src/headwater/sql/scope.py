@@ -46,13 +46,12 @@ class Scope:
     columns: tuple[ScopeColumn, ...]
     outer: Scope | None = None
     _exact: dict[tuple[str, ...], list[Slot]] = field(init=False, default_factory=dict, repr=False)
-    _folded: dict[tuple[str, ...], list[Slot]] = field(init=False, default_factory=dict, repr=False)
+    _folded: dict[tuple[str, ...], list[Slot]] | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         for column in self.columns:
             for key in _keys(column):
                 self._exact.setdefault(key, []).append(column.slot)
-                self._folded.setdefault(_fold(key), []).append(column.slot)
 
     def find(self, name: tuple[str, ...]) -> tuple[Slot, int] | None:
         """What a dotted name starts with: a column, here or further out, and how many parts of `name` say it.
@@ -66,7 +65,7 @@ class Scope:
     def _search(self, name: tuple[str, ...], exact: bool) -> tuple[Slot, int] | None:
         scope: Scope | None = self
         while scope is not None:
-            columns = scope._exact if exact else scope._folded
+            columns = scope._exact if exact else scope._without_case()
             if len(name) > 1 and (slots := columns.get(name[:2])):
                 return _only(slots), 2
             slots = columns.get(name[:1], [])
@@ -74,6 +73,14 @@ class Scope:
                 return _only(slots), 1
             scope = scope.outer
         return None
+
+    def _without_case(self) -> dict[tuple[str, ...], list[Slot]]:
+        """The columns by folded name; made when first asked for, since most names are found exactly."""
+        if self._folded is None:
+            self._folded = {}
+            for key, slots in self._exact.items():
+                self._folded.setdefault(_fold(key), []).extend(slots)
+        return self._folded
 
     def star(self, qualifier: tuple[str, ...]) -> tuple[ScopeColumn, ...]:
         """What `*`, or `a.*`, stands for; empty if no relation is called that. Never looks further out."""

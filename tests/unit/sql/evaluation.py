@@ -12,7 +12,7 @@ from headwater.model.types import Array, Scalar, SqlType, Timeseries
 from headwater.sql import functions
 from headwater.sql.coercion import Constant, common_type_of, convert, engine_type, literal
 from headwater.sql.signature import Context, Modifiers, Resolved
-from headwater.sql.texts import day_to_second_text, parse_date, parse_duration, parse_time, parse_timestamp
+from headwater.sql.texts import parse_date, parse_duration, parse_time, parse_timestamp
 
 NOW_NS = parse_timestamp("2024-03-09 12:00:00.123456789")
 CONTEXT = Context(NOW_NS)
@@ -176,7 +176,6 @@ __all__ = [
     "big",
     "call",
     "date",
-    "day_to_second_text",
     "evaluate",
     "interval",
     "is_close",

@@ -1,10 +1,11 @@
 """The tables of sql.md section 10 with some data, and the shortest way from a statement to its answer.
 
-Used by the tests of the binder, the pushdown and the lowering: `plan` compiles, `rows` runs the plan in the engine room.
+Used by the tests of the binder, the pushdown and the lowering: `plan` compiles, `rows` runs the plan in the engine.
 """
 
 from __future__ import annotations
 
+import atexit
 import random
 from collections.abc import Iterator
 from functools import cache
@@ -35,7 +36,7 @@ def columns(dimensions: list[str], measures: dict[str, MeasureType], kind: Colum
     return made
 
 
-D, B, O, V, T = (MeasureType[n] for n in ("DOUBLE", "BIGINT", "BOOLEAN", "VARCHAR", "TIMESTAMP"))
+D, B, F, V, T = (MeasureType[n] for n in ("DOUBLE", "BIGINT", "BOOLEAN", "VARCHAR", "TIMESTAMP"))
 TABLES = {
     ("ops", "metrics"): columns(
         ["region", "az", "hostname"],
@@ -44,7 +45,7 @@ TABLES = {
     ),
     ("plant", "telemetry"): columns(
         ["site", "device_id", "model"],
-        {"temperature": D, "pressure": D, "cycles": B, "fault": O, "serviced_at": T},
+        {"temperature": D, "pressure": D, "cycles": B, "fault": F, "serviced_at": T},
         ColumnKind.MULTI,
     ),
     ("media", "playback"): columns(
@@ -163,7 +164,9 @@ def scan(request: ScanRequest, *, is_tight: bool) -> Scan:
 
 @cache
 def engine() -> Engine:
-    return Engine(threads=2, memory_bytes=1_000_000_000, directories=())
+    made = Engine(threads=2, memory_bytes=1_000_000_000, directories=())
+    atexit.register(made.close)
+    return made
 
 
 def rows(text: str, *, is_tight: bool = True) -> list[tuple[Any, ...]]:

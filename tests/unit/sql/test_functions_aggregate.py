@@ -74,6 +74,8 @@ EXAMPLES: list[tuple[Any, ...]] = [
     ("var_pop", [V], (), 5.0),
     ("stddev", [[2.5]], (), None),
     ("variance", [[2, 4]], (), 2.0),
+    ("var_samp", [[2, 4]], (), 2.0),
+    ("stddev_samp", [[2, 4]], (), math.sqrt(2)),
     ("stddev_pop", [[3]], (), 0.0),
     ("skewness", [[1, 2]], (), None),
     ("skewness", [[1, 2, 3]], (), 0.0),

@@ -104,7 +104,7 @@ def _weighted_percentile(call: Call) -> str:
     there = f"{value} IS NOT NULL AND {weight} IS NOT NULL"
     values, weights = (aggregated(call, "list", text, there, order_by=value) for text in (value, weight))
     shares = ", ".join(literal(share, DOUBLE) for share in _shares(call))
-    chosen = f"list_select({values}, hw_weighted_places({weights}, [{shares}]))"
+    chosen = f"list_select({values}, arrow_weighted_places({weights}, [{shares}]))"
     return chosen if isinstance(call.result, Array) else f"({chosen})[1]"
 
 
@@ -193,7 +193,7 @@ ROWS = (
     ),
     _aggregate(
         "skewness(double) -> double",
-        lambda call: f"hw_skewness({aggregated(call, 'list', call.texts[0], f'{call.texts[0]} IS NOT NULL')})",
+        lambda call: f"arrow_skewness({aggregated(call, 'list', call.texts[0], f'{call.texts[0]} IS NOT NULL')})",
     ),
     *(
         _aggregate(f"{name}(double) -> double", over_engine(engine))

@@ -93,7 +93,7 @@ ROWS = (
     row("is_finite(double) -> boolean", "isfinite({0})", source="6.4"),
     row("is_infinite(double) -> boolean", "isinf({0})", source="6.4"),
     row("is_nan(double) -> boolean", "isnan({0})", source="6.4"),
-    row("from_base(varchar, bigint) -> bigint", "hw_from_base({0}, {1})", source="6.4"),
+    row("from_base(varchar, bigint) -> bigint", "arrow_from_base({0}, {1})", source="6.4"),
     row(
         "to_base(bigint, bigint) -> varchar",
         f"CASE WHEN {{1}} NOT BETWEEN 2 AND 36 THEN {failure(_RADIX_FAULT, VARCHAR)} WHEN {{0}} < 0"

@@ -1,7 +1,7 @@
 """Rows of time-series functions: making, interpolating, deriving, correlating. Source: sql.md 7.
 
 A timeseries is a list of (t, v), ascending in t. Series of doubles go through the engine's Arrow functions whole; of
-other types only their instants do (`hw_locate`), and the values are picked by place.
+other types only their instants do (`arrow_locate`), and the values are picked by place.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _picked(call: Call, missing: str, is_exact: bool) -> str:
     assert isinstance(call.types[0], Timeseries)
     times = "list_transform({0}, lambda point: point.t)"
     values = f"list_prepend({missing}, list_transform({{0}}, lambda point: point.v))"
-    places = f"hw_locate({times}, {{1}}, {'true' if is_exact else 'false'})"
+    places = f"arrow_locate({times}, {{1}}, {'true' if is_exact else 'false'})"
     picked = (
         f"list_zip(list_transform(once_found, lambda found: found.t),"
         f" list_select({values}, list_transform(once_found, lambda found: found.i + 1)))"
@@ -72,9 +72,9 @@ def _fill_at(call: Call) -> str:
 def _interpolation_rows() -> list[Signature]:
     rows = []
     for name, engine in (
-        ("interpolate_linear", "hw_interpolate_linear"),
-        ("interpolate_spline_cubic", "hw_interpolate_spline"),
-        ("interpolate_locf", "hw_interpolate_locf"),
+        ("interpolate_linear", "arrow_interpolate_linear"),
+        ("interpolate_spline_cubic", "arrow_interpolate_spline"),
+        ("interpolate_locf", "arrow_interpolate_locf"),
     ):
         rows.append(
             row(
@@ -92,14 +92,14 @@ def _interpolation_rows() -> list[Signature]:
 
 # --------------------------------------------------------------------------------------------- the rest
 
-_NOT_NEGATIVE = "list_filter(hw_derivative({0}, {1}), lambda point: point.v >= 0 AND point.v <= 'Infinity'::DOUBLE)"
+_NOT_NEGATIVE = "list_filter(arrow_derivative({0}, {1}), lambda point: point.v >= 0 AND point.v <= 'Infinity'::DOUBLE)"
 
 ROWS = (
     row("create_time_series(timestamp, T) -> timeseries(T)", _create, kind=Kind.AGGREGATE, source="7.2"),
     *_interpolation_rows(),
     row(
         "derivative_linear(timeseries(double), interval day to second) -> timeseries(double)",
-        "hw_derivative({0}, {1})",
+        "arrow_derivative({0}, {1})",
         source="7.4",
     ),
     row(
@@ -109,16 +109,16 @@ ROWS = (
     ),
     row(
         "integral_trapezoidal(timeseries(double)) -> double",
-        f"hw_integral({{0}}, {NS_PER_S}::BIGINT)",
+        f"arrow_integral({{0}}, {NS_PER_S}::BIGINT)",
         source="7.5",
     ),
     row(
         "integral_trapezoidal(timeseries(double), interval day to second) -> double",
-        "hw_integral({0}, {1})",
+        "arrow_integral({0}, {1})",
         source="7.5",
     ),
     *(
-        row(f"{name}(timeseries(double), timeseries(double)) -> double", f"hw_{name}({{0}}, {{1}})", source="7.6")
+        row(f"{name}(timeseries(double), timeseries(double)) -> double", f"arrow_{name}({{0}}, {{1}})", source="7.6")
         for name in ("correlate_pearson", "correlate_spearman")
     ),
 )

@@ -60,9 +60,9 @@ ROWS = (
         source="6.5",
     ),
     row("concat(varchar...) -> varchar", _concat, source="6.5"),
-    row("hamming_distance(varchar, varchar) -> bigint", "hw_hamming_distance({0}, {1})", source="6.5"),
+    row("hamming_distance(varchar, varchar) -> bigint", "arrow_hamming_distance({0}, {1})", source="6.5"),
     row("length(varchar) -> bigint", "length({0})", source="6.5"),
-    row("levenshtein_distance(varchar, varchar) -> bigint", "hw_levenshtein_distance({0}, {1})", source="6.5"),
+    row("levenshtein_distance(varchar, varchar) -> bigint", "arrow_levenshtein_distance({0}, {1})", source="6.5"),
     row("lower(varchar) -> varchar", "lower({0})", source="6.5"),
     # The engine makes one capital of a sharp s; Java leaves it.
     row(
@@ -107,9 +107,9 @@ ROWS = (
         source="6.5",
     ),
     row("position(varchar, varchar) -> bigint", "strpos({1}, {0})", source="6.5"),
-    row("strpos(varchar, varchar, bigint) -> bigint", "hw_place({0}, {1}, {2}, false)", source="6.5"),
-    row("strrpos(varchar, varchar) -> bigint", "hw_place({0}, {1}, 1, true)", source="6.5"),
-    row("strrpos(varchar, varchar, bigint) -> bigint", "hw_place({0}, {1}, {2}, true)", source="6.5"),
+    row("strpos(varchar, varchar, bigint) -> bigint", "arrow_place({0}, {1}, {2}, false)", source="6.5"),
+    row("strrpos(varchar, varchar) -> bigint", "arrow_place({0}, {1}, 1, true)", source="6.5"),
+    row("strrpos(varchar, varchar, bigint) -> bigint", "arrow_place({0}, {1}, {2}, true)", source="6.5"),
     row(
         "substr(varchar, bigint) -> varchar",
         "CASE WHEN {1} = 0 OR {1} > length({0}) OR {1} < 0 - length({0}) THEN '' ELSE substr({0}, {1}) END",
