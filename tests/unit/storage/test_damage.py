@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.stores import NOW_NS, StoreFolder, records, series
 
 from headwater.errors import Corrupt
+from support.stores import NOW_NS, StoreFolder, records, series
 
 
 @pytest.fixture
