@@ -51,7 +51,8 @@ class Figures:
         )
 
 
-def main(requests: int = 600, clients: tuple[int, ...] = (1, 4)) -> None:
+def main(requests: int, clients: tuple[int, ...]) -> None:
+    """A run for each number of clients, on a new server, with as many requests in all."""
     print(f"ingest: load average {os.getloadavg()[0]:.2f}")
     for count in clients:
         with tempfile.TemporaryDirectory() as folder, serving(Path(folder), log_level="warning") as server:
@@ -97,7 +98,7 @@ def prepare(server: ServerProcess) -> None:
 
 def cpu_s(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 def _send(
@@ -116,4 +117,4 @@ def _send(
 
 if __name__ == "__main__":
     numbers = [int(word) for word in sys.argv[1:]]
-    main(*([numbers[0]] if numbers else []), **({"clients": tuple(numbers[1:])} if numbers[1:] else {}))
+    main(numbers[0] if numbers else 600, tuple(numbers[1:]) or (1, 4))

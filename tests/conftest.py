@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from traceback import format_exception
+from types import TracebackType
 
 import pytest
 
@@ -26,10 +30,6 @@ class Wrong(Exception):
         self.answer = answer
 
 
-class Outdated(Exception):
-    """A marked case passes."""
-
-
 class GoldenFile(pytest.File):
     """A file. Its worlds are opened by the first case that needs them, and closed with the file."""
 
@@ -39,6 +39,7 @@ class GoldenFile(pytest.File):
         except BadGolden as error:
             raise self.CollectError(str(error)) from error
         self.worlds: dict[Life, World] = {}
+        self.folders = ExitStack()
         self.rewritten: list[tuple[Case, str, list[Row]]] = []
         for case in self.golden.cases:
             kind = case.mark or "expected"
@@ -51,14 +52,14 @@ class GoldenFile(pytest.File):
 
     def world(self, life: Life) -> World:
         if life not in self.worlds:
-            factory: pytest.TempPathFactory = self.config._tmp_path_factory  # type: ignore[attr-defined]
-            folder = factory.mktemp(f"{self.path.stem}-{life.value}")
-            self.worlds[life] = World(self.golden, life, folder)
+            folder = self.folders.enter_context(TemporaryDirectory(prefix=f"{self.path.stem}-{life.value}-"))
+            self.worlds[life] = World(self.golden, life, Path(folder))
         return self.worlds[life]
 
     def teardown(self) -> None:
         for world in self.worlds.values():
             world.close()
+        self.folders.close()
         if self.rewritten:
             self.path.write_text(with_answers(self.path, self.rewritten))
 
@@ -77,7 +78,8 @@ class GoldenCase(pytest.Item):
         self.life = life
         self.case = case
         if case.mark:
-            self.add_marker(pytest.mark.xfail(reason=f"{case.mark}: {case.reason}", strict=True))
+            # Only a wrong answer is what the mark speaks of; a right one is an error, since the mark is out of date.
+            self.add_marker(pytest.mark.xfail(raises=Wrong, reason=f"{case.mark}: {case.reason}", strict=True))
 
     def runtest(self) -> None:
         answer = self.parent.world(self.life).answer(self.case)
@@ -94,10 +96,20 @@ class GoldenCase(pytest.Item):
         if isinstance(excinfo.value, Wrong):
             answer = excinfo.value.answer
             return "\n".join([*text, f"actual: {answer.verb}", *_indented(aligned(answer.rows))])
-        return "\n".join([*text, "actual: a bug of ours", str(super().repr_failure(excinfo))])
+        if isinstance(excinfo.value, BadGolden):
+            return "\n".join([*text, f"actual: {excinfo.value}"])
+        trace = "".join(format_exception(excinfo.value.with_traceback(_ours(excinfo.tb))))
+        return "\n".join([*text, "actual: no answer at all", trace])
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, self.case.line - 1, self.name
+
+
+def _ours(trace: TracebackType) -> TracebackType:
+    """From the case on: how pytest came there is of no interest."""
+    while trace.tb_next and Path(trace.tb_frame.f_code.co_filename) != Path(__file__):
+        trace = trace.tb_next
+    return trace
 
 
 def _indented(lines: list[str]) -> list[str]:

@@ -29,7 +29,7 @@ from headwater.sql.compile import QueryPlan, compile_query
 from headwater.sql.parser import parse
 from headwater.wire.faults import name_of
 from headwater.wire.write_records import decode_write_records
-from support.golden import Case, Golden, NewDatabase, NewTable, Now, Record, Row, Write, quoted
+from support.golden import BadGolden, Case, Golden, NewDatabase, NewTable, Now, Record, Row, Step, Write, quoted
 from support.golden_texts import heading, row_cells
 
 WAIT_S = 30.0
@@ -78,6 +78,7 @@ class World:
         self._randomness = random.Random(1)
         self._taken = 0
         self._is_written = False
+        self._broken = ""
         self._instance = self._open()
 
     def close(self) -> None:
@@ -88,10 +89,9 @@ class World:
         place = self._golden.steps.index(case)
         for step in self._golden.steps[self._taken : place]:
             self._take(step)
-        self._taken = max(self._taken, place)
-        if self._is_written and self._life is Life.RESTARTED:
-            self.close()
-            self._instance = self._open()
+            self._taken += 1
+        if self._is_written:
+            self._settle()
         self._is_written = False
         try:
             if case.write is not None:
@@ -106,12 +106,32 @@ class World:
             message = [[quoted(line)] for line in fault.message.split("\n")]
             return Answer(f"error {name_of(fault)}", message, is_ordered=True)
 
+    def _settle(self) -> None:
+        """Bring all records to where this life has them when a query comes."""
+        match self._life:
+            case Life.RESTARTED:
+                self.close()
+                self._instance = self._open()
+            case Life.FLUSHED:
+                self._instance.store.flush()
+
     def _open(self) -> Instance:
         settings = {"data": str(self._folder), "listen": "127.0.0.1:0", "log_level": "error", "log_segment_mb": "1"}
         config = load(settings, {}, None, processors=1)
         return Instance.open(config, clock=self._clock, randomness=self._randomness.randbytes)
 
-    def _take(self, step: object) -> None:
+    def _take(self, step: Step) -> None:
+        """Raises BadGolden, then and for every case behind it: an answer without all the records means nothing."""
+        try:
+            if not self._broken:
+                self._change(step)
+        except Fault as fault:
+            reasons = [record.reason for record in fault.records[:3]] if isinstance(fault, Rejected) else []
+            self._broken = f"{type(step).__name__} is refused: {' '.join([fault.message, *reasons])}"
+        if self._broken:
+            raise BadGolden(self._broken)
+
+    def _change(self, step: Step) -> None:
         match step:
             case Now(time_ns):
                 self._clock.time_ns = time_ns
@@ -147,6 +167,7 @@ class World:
         self._is_written = True
 
     def _submit(self, write: Write, records: list[Record]) -> None:
+        """Raises the fault of the first request that is refused."""
         limits = self._instance.config.limits
         size = limits.records_per_request
         for start, end in pairwise([*range(0, len(records), size), len(records)]):

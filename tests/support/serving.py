@@ -115,8 +115,8 @@ class MemoryInstance:
     def secret_of(self, access_key_id):
         return SECRET if access_key_id == KEY else None
 
-    def create_table(self, database, name, retention, magnetic_writes, partition_key):
-        return self.catalog.create_table(database, name, retention, magnetic_writes, partition_key)
+    def create_table(self, database, name, retention, magnetic_writes, partition_key, tags):
+        return self.catalog.create_table(database, name, retention, magnetic_writes, partition_key, tags)
 
     def drop_table(self, database, name):
         self.catalog.delete_table(database, name)
