@@ -59,6 +59,7 @@ class GoldenFile(pytest.File):
     def teardown(self) -> None:
         for world in self.worlds.values():
             world.close()
+        self.worlds.clear()
         self.folders.close()
         if self.rewritten:
             self.path.write_text(with_answers(self.path, self.rewritten))
