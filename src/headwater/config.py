@@ -23,7 +23,10 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What the HTTP server needs. Both TLS files or neither; port 0 means any free one."""
+    """What the HTTP server needs. Both TLS files or neither; port 0 means any free one.
+
+    `public_address` is `scheme://host` with or without a port; None means that clients call the server itself.
+    """
 
     host: str
     port: int
@@ -34,6 +37,8 @@ class ServerSettings:
     insecure_dev: bool
     clock_skew_s: int
     connections: int
+    public_address: str | None
+    cell_endpoints: bool
 
     @property
     def scheme(self) -> str:
@@ -129,6 +134,16 @@ def optional_path(text: str) -> Path | None:
     return path(text) if text else None
 
 
+def optional_url(text: str) -> str | None:
+    """`scheme://host[:port]` and nothing behind it; an IPv6 address stands in brackets."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?)/?", text)
+    if not found or int(found[2] or 1) not in range(1, 65_536):
+        raise ValueError("http://HOST, https://HOST or one of them with :PORT")
+    return found[1]
+
+
 def address(text: str) -> tuple[str, int]:
     """Host and port of `HOST:PORT`; an IPv6 address stands in brackets."""
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):([0-9]{1,5})", text)
@@ -206,6 +221,23 @@ SETTINGS = (
         "12 digits",
         matching(r"[0-9]{12}", "12 digits"),
         "Account that owns the databases and stands in ARNs.",
+        "server",
+    ),
+    Setting(
+        "public_address",
+        "",
+        "URL",
+        optional_url,
+        "Address for DescribeEndpoints to answer when clients come through a proxy; without it the host they called.",
+        "server",
+    ),
+    Setting(
+        "cell_endpoints",
+        "false",
+        "true or false",
+        yes_or_no,
+        "Answer DescribeEndpoints as AWS does, ingest-cell1 or query-cell1.timestream.REGION.amazonaws.com, for "
+        "clients whose name service leads these names here; needs TLS.",
         "server",
     ),
     Setting(
@@ -363,6 +395,12 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
     if not (is_loopback(host) or values["tls_certificate"] or values["plain_http"]):
         rule = f"{host} is not a loopback address: set tls_certificate and tls_key, or plain_http to go without TLS"
         raise _bad("listen", sources["listen"], rule)
+    if values["cell_endpoints"] and not values["tls_certificate"]:
+        raise _bad(
+            "cell_endpoints", sources["cell_endpoints"], "clients call these names by HTTPS: set tls_certificate"
+        )
+    if values["cell_endpoints"] and values["public_address"]:
+        raise _bad("cell_endpoints", sources["cell_endpoints"], "public_address cannot be set with it")
     if values["log_limit_mb"] < 2 * values["log_segment_mb"]:
         name = max("log_limit_mb", "log_segment_mb", key=lambda n: sources[n] != "default")
         raise _bad(name, sources[name], "log_limit_mb must be at least twice log_segment_mb")
@@ -383,6 +421,8 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             insecure_dev=values["insecure_dev"],
             clock_skew_s=values["clock_skew_s"],
             connections=values["connections"],
+            public_address=values["public_address"],
+            cell_endpoints=values["cell_endpoints"],
         ),
         wal=WalSettings(segment_bytes=values["log_segment_mb"] * MIB),
         storage=StorageSettings(

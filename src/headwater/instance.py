@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from headwater.catalog.catalog import Catalog
+from headwater.catalog.catalog import NO_TAGS, Catalog
 from headwater.config import Config
 from headwater.engine.engine import Engine
 from headwater.files import Files, LocalFiles, Lock
@@ -140,9 +140,10 @@ class Instance:
         retention: Retention | None,
         magnetic_writes: Mapping[str, object] | None,
         partition_key: Sequence[Mapping[str, str]] | None,
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> Table:
         """A table that records can be written to on return. Raises as `Catalog.create_table`."""
-        table = self.catalog.create_table(database, name, retention, magnetic_writes, partition_key)
+        table = self.catalog.create_table(database, name, retention, magnetic_writes, partition_key, tags)
         self.store.create_table(table.id)
         return table
 

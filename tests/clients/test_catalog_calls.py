@@ -191,7 +191,7 @@ def test_endpoints_are_the_address_that_was_called(server: ServerProcess, write:
 
 def test_an_operation_to_come_is_unknown_by_name(write: Any, query: Any) -> None:
     for call in (
-        lambda: write.resume_batch_load_task(TaskId="A" * 26),
+        lambda: query.list_scheduled_queries(),
         lambda: query.delete_scheduled_query(ScheduledQueryArn="arn:aws:timestream:us-east-1:0:scheduled-query/x"),
     ):
         code, status, text = told(call)

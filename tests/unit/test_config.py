@@ -30,6 +30,8 @@ BAD = {
     "query_timeout_s": ("86401", "'86401' is not a number of seconds from 0.1 to 86400"),
     "query_memory_mb": ("63", "'63' is not a whole number from 64 to 1048576"),
     "query_concurrency": ("", "'' is not a whole number from 0 to 1024"),
+    "public_address": ("ftp://x", "'ftp://x' is not http://HOST, https://HOST or one of them with :PORT"),
+    "cell_endpoints": ("1", "'1' is not true or false"),
     "threads": ("many", "'many' is not a whole number from 0 to 1024"),
 }
 
@@ -57,6 +59,8 @@ def test_the_defaults_are_good() -> None:
         insecure_dev=False,
         clock_skew_s=300,
         connections=1000,
+        public_address=None,
+        cell_endpoints=False,
     )
     assert config.wal.segment_bytes == 64 * 2**20
     assert config.storage.log_limit_bytes == 256 * 2**20
@@ -162,3 +166,31 @@ def test_the_log_limit_holds_two_segments() -> None:
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         loaded().log_level = "debug"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", None),
+        ("http://db", "http://db"),
+        ("https://db.example.com:8443/", "https://db.example.com:8443"),
+        ("https://[::1]:443", "https://[::1]:443"),
+    ],
+)
+def test_a_public_address(text: str, address: str | None) -> None:
+    assert loaded(public_address=text).server.public_address == address
+
+
+@pytest.mark.parametrize("text", ["db.example.com", "https://", "https://db/path", "https://a@db", "https://db:65536"])
+def test_what_is_no_public_address(text: str) -> None:
+    with pytest.raises(Invalid, match="public_address"):
+        loaded(public_address=text)
+
+
+def test_cell_names_need_tls_and_no_other_address() -> None:
+    tls = {"tls_certificate": "/c.pem", "tls_key": "/k.pem"}
+    assert loaded(cell_endpoints="true", **tls).server.cell_endpoints
+    with pytest.raises(Invalid, match=r"cell_endpoints \(flag --cell-endpoints\): clients call these names by HTTPS"):
+        loaded(cell_endpoints="true")
+    with pytest.raises(Invalid, match="public_address cannot be set with it"):
+        loaded(cell_endpoints="true", public_address="https://db", **tls)

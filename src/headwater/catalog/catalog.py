@@ -1,4 +1,4 @@
-"""The catalog: which databases and tables one account has, with retention and partition keys.
+"""The catalog: which databases and tables one account has, with retention, partition keys and tags.
 
 The face of this room, and the way to its `keys` and its `manifest`. `server` asks it for the operations on databases
 and tables, `ingest` and `query` for look-ups, `storage` for the manifest. A change is one transaction, on stable
@@ -13,15 +13,17 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from headwater.catalog import tables
+from headwater.catalog import checks, tables
 from headwater.catalog.keys import Keys, Randomness
 from headwater.catalog.manifest import CatalogManifest
 from headwater.catalog.sqlite import CatalogFile
-from headwater.errors import Conflict, Invalid, NotFound, QuotaExceeded
+from headwater.catalog.tags import Tags, database_resource, table_resource
+from headwater.errors import Conflict, Invalid, NotFound
 from headwater.files import Files
 from headwater.model.limits import Limits
 from headwater.model.table import Database, Retention, Table, TableId
@@ -30,7 +32,8 @@ from headwater.model.time import Clock
 CATALOG_FILE = "catalog.sqlite"
 
 _DEFAULT_KMS_KEY = "default_kms_key"
-_MEASURE_KEY = ({"Type": "MEASURE"},)
+
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Catalog:
@@ -42,6 +45,7 @@ class Catalog:
         self.keys = keys
         self.manifest = CatalogManifest.open(file)
         self._file = file
+        self._tags = Tags(account)
         self._account = account
         self._clock = clock
         self._randomness = randomness
@@ -82,16 +86,21 @@ class Catalog:
     def close(self) -> None:
         self._file.close()
 
-    def create_database(self, name: str, kms_key_id: str | None) -> Database:
-        """Make a database. Raises Conflict if the name is taken, QuotaExceeded."""
+    def create_database(self, name: str, kms_key_id: str | None, tags: Mapping[str, str] = NO_TAGS) -> Database:
+        """Make a database. Raises Invalid for the key or a tag, Conflict if the name is taken, QuotaExceeded."""
+        if kms_key_id is not None:
+            checks.check_kms_key(kms_key_id)
+        checks.check_tags(tags)
         with self._file.changing:
             if self.has_database(name):
                 raise Conflict(f"The database {name} already exists.")
-            _check_quota("databases", len(self._databases), self._limits.databases)
+            checks.check_quota("databases", len(self._databases), self._limits.databases)
             now_ns = self._clock.now_ns()
             database = Database(name, kms_key_id or self._default_kms_key, now_ns, now_ns)
             with self._file.transaction() as connection:
                 connection.execute(tables.DATABASES.insert(), tables.database_row(self._account, database))
+                self._tags.put_rows(connection, database_resource(name), tags)
+            self._tags.replace(database_resource(name), tags)
             with self._lock:
                 self._add_database(database)
         return database
@@ -117,6 +126,25 @@ class Catalog:
             start = 0 if after is None else bisect_right(self._database_names, after)
             return [self._databases[name] for name in self._database_names[start : start + limit]]
 
+    def update_database(self, name: str, kms_key_id: str) -> Database:
+        """Give a database another key; with the key it has nothing changes, not even the time of the last update.
+
+        Raises NotFound, Invalid for the key.
+        """
+        checks.check_kms_key(kms_key_id)
+        with self._file.changing:
+            old = self.database(name)
+            if old.kms_key_id == kms_key_id:
+                return old
+            new = replace(old, kms_key_id=kms_key_id, updated_ns=self._clock.now_ns())
+            with self._file.transaction() as connection:
+                of = tables.DATABASES
+                chosen = of.update().where(of.c.account == self._account, of.c.name == name)
+                connection.execute(chosen, tables.database_row(self._account, new))
+            with self._lock:
+                self._databases[name] = new
+        return new
+
     def delete_database(self, name: str) -> None:
         """Delete an empty database. Raises NotFound, Invalid if it holds tables."""
         with self._file.changing:
@@ -125,6 +153,8 @@ class Catalog:
             with self._file.transaction() as connection:
                 of = tables.DATABASES
                 connection.execute(of.delete().where(of.c.account == self._account, of.c.name == name))
+                self._tags.delete_rows(connection, database_resource(name))
+            self._tags.replace(database_resource(name), NO_TAGS)
             with self._lock:
                 del self._databases[name], self._tables[name]
                 self._database_names.remove(name)
@@ -136,13 +166,15 @@ class Catalog:
         retention: Retention | None,
         magnetic_writes: Mapping[str, object] | None,
         partition_key: Sequence[Mapping[str, str]] | None,
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> Table:
         """Make a table with an id never used before. The two structures are the wire's.
 
-        Raises NotFound for the database, Invalid for a structure, Conflict if the name is taken, QuotaExceeded.
+        Raises NotFound for the database, Invalid for a structure or a tag, Conflict for a taken name, QuotaExceeded.
         """
         with self._file.changing:
             self.database(database)
+            checks.check_tags(tags)
             now_ns = self._clock.now_ns()
             table = Table(
                 id=TableId(self._randomness(16).hex()),
@@ -151,14 +183,16 @@ class Catalog:
                 retention=retention or Retention(),
                 created_ns=now_ns,
                 updated_ns=now_ns,
-                magnetic_writes=_checked_magnetic_writes(magnetic_writes),
-                partition_key=_checked_partition_key(partition_key),
+                magnetic_writes=checks.checked_magnetic_writes(magnetic_writes),
+                partition_key=checks.checked_partition_key(partition_key),
             )
             if name in self._tables[database]:
                 raise Conflict(f"The table {name} already exists.")
-            _check_quota("tables", len(self._table_names), self._limits.tables)
+            checks.check_quota("tables", len(self._table_names), self._limits.tables)
             with self._file.transaction() as connection:
                 connection.execute(tables.TABLES.insert(), tables.table_row(self._account, table))
+                self._tags.put_rows(connection, table_resource(table.id), tags)
+            self._tags.replace(table_resource(table.id), tags)
             self.manifest.add_table(self._account, table.id)
             with self._lock:
                 self._add_table(table)
@@ -217,8 +251,10 @@ class Catalog:
             new = replace(
                 old,
                 retention=retention or old.retention,
-                magnetic_writes=_checked_magnetic_writes(magnetic_writes) or old.magnetic_writes,
-                partition_key=_updated_partition_key(old.partition_key, _checked_partition_key(partition_key)),
+                magnetic_writes=checks.checked_magnetic_writes(magnetic_writes) or old.magnetic_writes,
+                partition_key=checks.updated_partition_key(
+                    old.partition_key, checks.checked_partition_key(partition_key)
+                ),
             )
             if retention is None and magnetic_writes is None and partition_key is None:
                 return old
@@ -235,12 +271,42 @@ class Catalog:
             table = self.table(database, name)
             with self._file.transaction() as connection:
                 self.manifest.delete_rows(connection, table.id)
+                self._tags.delete_rows(connection, table_resource(table.id))
                 connection.execute(tables.TABLES.delete().where(self._is(table)))
+            self._tags.replace(table_resource(table.id), NO_TAGS)
             with self._lock:
                 del self._tables[database][name], self._tables_by_id[table.id]
                 del self._table_names[bisect_left(self._table_names, (database, name))]
             self.manifest.forget_table(table.id)
         return table.id
+
+    def tags(self, database: str, table: str | None) -> dict[str, str]:
+        """The tags of a database, or of one of its tables, by key. Raises NotFound."""
+        return self._tags.of(self._resource(database, table))
+
+    def tag(self, database: str, table: str | None, tags: Mapping[str, str]) -> None:
+        """Add tags; a key that is there gets the new value. Raises NotFound, Invalid, QuotaExceeded."""
+        with self._file.changing:
+            resource = self._resource(database, table)
+            checks.check_tags(tags)
+            changed = {**self._tags.of(resource), **tags}
+            checks.check_tag_count(len(changed))
+            with self._file.transaction() as connection:
+                self._tags.put_rows(connection, resource, tags)
+            self._tags.replace(resource, changed)
+
+    def untag(self, database: str, table: str | None, keys: Sequence[str]) -> None:
+        """Remove the tags of some keys, which need not be there. Raises NotFound."""
+        with self._file.changing:
+            resource = self._resource(database, table)
+            with self._file.transaction() as connection:
+                self._tags.delete_rows(connection, resource, keys)
+            self._tags.replace(resource, {key: v for key, v in self._tags.of(resource).items() if key not in keys})
+
+    def _resource(self, database: str, table: str | None) -> str:
+        if table is None:
+            return database_resource(self.database(database).name)
+        return table_resource(self.table(database, table).id)
 
     def _load(self, kms_arn: str) -> None:
         with self._file.transaction() as connection:
@@ -251,6 +317,7 @@ class Catalog:
             for row in tables.read(connection, tables.TABLES):
                 if row["account"] == self._account:
                     self._add_table(tables.table_of(row))
+            self._tags.load(connection)
 
     def _load_default_kms_key(self, connection: sa.Connection, kms_arn: str) -> str:
         """The ARN of the account's default key, made when the account is first seen and never changed."""
@@ -279,52 +346,3 @@ class Catalog:
 
     def _is(self, table: Table) -> sa.ColumnElement[bool]:
         return sa.and_(tables.TABLES.c.account == self._account, tables.TABLES.c.id == table.id)
-
-
-def _check_quota(kind: str, count: int, limit: int) -> None:
-    if count >= limit:
-        raise QuotaExceeded(f"The quota for {kind} has been reached.")
-
-
-def _checked_magnetic_writes(structure: Mapping[str, object] | None) -> dict[str, object] | None:
-    """MagneticStoreWriteProperties as it was sent: answers echo it. Source: write-api.md 4; the text is a guess."""
-    if structure is None:
-        return None
-    location = structure.get("MagneticStoreRejectedDataLocation")
-    s3 = location.get("S3Configuration") if isinstance(location, Mapping) else None
-    if isinstance(s3, Mapping) and s3.get("EncryptionOption") == "SSE_KMS" and not s3.get("KmsKeyId"):
-        raise Invalid("KmsKeyId is required when EncryptionOption is SSE_KMS.")
-    return dict(structure)
-
-
-def _checked_partition_key(structure: Sequence[Mapping[str, str]] | None) -> tuple[dict[str, str], ...] | None:
-    """CompositePartitionKey with every member filled in.
-
-    Source: write-api.md 7. That OPTIONAL is the default is a guess, and so are the texts but the first.
-    """
-    if structure is None:
-        return None
-    if len(structure) > 1:
-        raise Invalid(
-            "You have specified too many partition keys to be used in your composite partition key. "
-            "Only 1 partition keys can be specified."
-        )
-    (key,) = structure
-    if key["Type"] == "MEASURE":
-        if len(key) > 1:
-            raise Invalid("A partition key of type MEASURE has no Name and no EnforcementInRecord.")
-        return _MEASURE_KEY
-    if not key.get("Name"):
-        raise Invalid("A partition key of type DIMENSION requires a Name.")
-    return ({"EnforcementInRecord": "OPTIONAL", **key},)
-
-
-def _updated_partition_key(
-    old: tuple[dict[str, str], ...] | None, new: tuple[dict[str, str], ...] | None
-) -> tuple[dict[str, str], ...] | None:
-    """Only the enforcement of a key may change. A table without a key is partitioned by measure name."""
-    if new is None:
-        return old
-    if [(key["Type"], key.get("Name")) for key in old or _MEASURE_KEY] != [(k["Type"], k.get("Name")) for k in new]:
-        raise Invalid("The partition key of a table cannot be changed.")
-    return new

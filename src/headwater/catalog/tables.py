@@ -127,6 +127,15 @@ DELETED_ROWS = _table(
     ForeignKeyConstraint(["account", "table_id", "block_id"], ["blocks.account", "blocks.table_id", "blocks.id"]),
 )
 
+TAGS = _table(
+    "tags",
+    _text("account"),
+    _text("resource"),
+    _text("key"),
+    _text("value"),
+    PrimaryKeyConstraint("account", "resource", "key"),
+)
+
 ACCESS_KEYS = _table(
     "access_keys",
     _text("account"),
@@ -214,6 +223,10 @@ def table_of(row: Row) -> table.Table:
         magnetic_writes=None if magnetic_writes is None else json.loads(magnetic_writes),
         partition_key=None if partition_key is None else tuple(json.loads(partition_key)),
     )
+
+
+def tag_row(account: str, resource: str, key: str, value: str) -> dict[str, Any]:
+    return sealed(TAGS, {"account": account, "resource": resource, "key": key, "value": value})
 
 
 def column_row(account: str, id: table.TableId, place: int, column: table.Column) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Command:
 COMMANDS = (
     Command("serve", "Start the server on a data folder."),
     Command("query", "Run one SQL query on a server and print the result."),
+    Command("certs", "Make a certificate authority and a server certificate for development."),
     Command("demo", "Start a server on a temporary folder and play two workloads through boto3."),
 )
 

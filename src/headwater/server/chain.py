@@ -166,7 +166,8 @@ def operation_of(request: HttpRequest) -> Operation:
 
 
 def _call(request: HttpRequest) -> Call:
-    return Call(host=request.header(b"host") or "")
+    agents = (request.header(name) for name in (b"user-agent", b"x-amz-user-agent"))
+    return Call(host=request.header(b"host") or "", user_agent=" ".join(agent for agent in agents if agent))
 
 
 def _log_request(

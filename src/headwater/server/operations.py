@@ -1,7 +1,7 @@
 """Every operation of the service, by name: how its body is read, what runs it, on which threads.
 
-`chain` looks requests up here. A new operation is one row here, its function in `write_api` or `query_api`, and its
-shape in `wire/shapes`.
+`chain` looks requests up here. A new operation is one row here, its function in `write_api`, `query_api` or
+`tag_api`, and its shape in `wire/shapes`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from headwater.model.limits import Limits
-from headwater.server import query_api, write_api
+from headwater.server import query_api, tag_api, write_api
 from headwater.server.needs import Instance
 from headwater.server.write_api import Call
 from headwater.wire import codec, shapes
@@ -52,6 +52,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("CreateDatabase", _shape(shapes.CreateDatabaseRequest), write_api.create_database),
         Operation("DescribeDatabase", _shape(shapes.DescribeDatabaseRequest), write_api.describe_database),
         Operation("ListDatabases", _shape(shapes.ListDatabasesRequest), write_api.list_databases),
+        Operation("UpdateDatabase", _shape(shapes.UpdateDatabaseRequest), write_api.update_database),
         Operation("DeleteDatabase", _shape(shapes.DeleteDatabaseRequest), write_api.delete_database),
         Operation("CreateTable", _shape(shapes.CreateTableRequest), write_api.create_table),
         Operation("DescribeTable", _shape(shapes.DescribeTableRequest), write_api.describe_table),
@@ -59,6 +60,15 @@ OPERATIONS: dict[str, Operation] = {
         Operation("UpdateTable", _shape(shapes.UpdateTableRequest), write_api.update_table),
         Operation("DeleteTable", _shape(shapes.DeleteTableRequest), write_api.delete_table),
         Operation("WriteRecords", decode_write_records, write_api.write_records, finish=write_api.records_ingested),
+        Operation("TagResource", _shape(shapes.TagResourceRequest), tag_api.tag_resource),
+        Operation("UntagResource", _shape(shapes.UntagResourceRequest), tag_api.untag_resource),
+        Operation("ListTagsForResource", _shape(shapes.ListTagsForResourceRequest), tag_api.list_tags_for_resource),
+        Operation("CreateBatchLoadTask", _shape(shapes.CreateBatchLoadTaskRequest), write_api.create_batch_load_task),
+        Operation(
+            "DescribeBatchLoadTask", _shape(shapes.DescribeBatchLoadTaskRequest), write_api.describe_batch_load_task
+        ),
+        Operation("ListBatchLoadTasks", _shape(shapes.ListBatchLoadTasksRequest), write_api.list_batch_load_tasks),
+        Operation("ResumeBatchLoadTask", _shape(shapes.ResumeBatchLoadTaskRequest), write_api.resume_batch_load_task),
         Operation("DescribeEndpoints", _shape(shapes.DescribeEndpointsRequest), write_api.describe_endpoints),
         Operation("Query", _shape(shapes.QueryRequest), query_api.query, is_slow=True),
     )
@@ -67,22 +77,14 @@ OPERATIONS: dict[str, Operation] = {
 NOT_BUILT = frozenset(
     {
         "CancelQuery",
-        "CreateBatchLoadTask",
         "CreateScheduledQuery",
         "DeleteScheduledQuery",
         "DescribeAccountSettings",
-        "DescribeBatchLoadTask",
         "DescribeScheduledQuery",
         "ExecuteScheduledQuery",
-        "ListBatchLoadTasks",
         "ListScheduledQueries",
-        "ListTagsForResource",
         "PrepareQuery",
-        "ResumeBatchLoadTask",
-        "TagResource",
-        "UntagResource",
         "UpdateAccountSettings",
-        "UpdateDatabase",
         "UpdateScheduledQuery",
     }
 )

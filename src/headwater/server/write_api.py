@@ -6,18 +6,19 @@ raise the faults. Source of all shapes: write-api.md 3, 4, 6.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import msgspec
 
-from headwater.errors import Invalid
+from headwater.errors import Invalid, NotFound
 from headwater.ingest.write import Ingested
 from headwater.model.table import Database, Retention, Table
 from headwater.model.time import epoch_seconds
 from headwater.server import tokens
+from headwater.server.arns import database_arn, table_arn
+from headwater.server.endpoints import address_for
 from headwater.server.needs import Instance
 from headwater.wire import shapes
 from headwater.wire.write_records import WriteRecordsRequest
@@ -27,19 +28,20 @@ Members = dict[str, object]
 PAGE_SIZE = 20
 ENDPOINT_CACHE_MINUTES = 1_440
 
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an operation may know of its request beside the body. `host` is the signed Host header."""
+    """What an operation may know of its request beside the body. `host` is the signed Host header.
+
+    `user_agent` is all that the client says of itself; it may be empty, and signed or not.
+    """
 
     host: str
+    user_agent: str
 
 
 def create_database(instance: Instance, request: shapes.CreateDatabaseRequest, _: Call) -> Members:
-    _refuse_tags(request.tags)
-    database = instance.catalog.create_database(request.database_name, request.kms_key_id)
+    database = instance.catalog.create_database(request.database_name, request.kms_key_id, tags_of(request.tags))
     return {"Database": _database(instance, database)}
 
 
@@ -60,19 +62,25 @@ def list_databases(instance: Instance, request: shapes.ListDatabasesRequest, _: 
     return answer
 
 
+def update_database(instance: Instance, request: shapes.UpdateDatabaseRequest, _: Call) -> Members:
+    return {
+        "Database": _database(instance, instance.catalog.update_database(request.database_name, request.kms_key_id))
+    }
+
+
 def delete_database(instance: Instance, request: shapes.DeleteDatabaseRequest, _: Call) -> Members:
     instance.catalog.delete_database(request.database_name)
     return {}
 
 
 def create_table(instance: Instance, request: shapes.CreateTableRequest, _: Call) -> Members:
-    _refuse_tags(request.tags)
     table = instance.create_table(
         request.database_name,
         request.table_name,
         _retention(request.retention_properties),
         _magnetic_writes(request.magnetic_store_write_properties),
         _partition_key(request.schema),
+        tags_of(request.tags),
     )
     return {"Table": _table(instance, table)}
 
@@ -124,16 +132,40 @@ def records_ingested(ingested: Ingested) -> Members:
 
 
 def describe_endpoints(instance: Instance, _: shapes.DescribeEndpointsRequest, call: Call) -> Members:
-    """The host the client called, with the scheme, without which clients would take https. Source: write-api.md 1.5."""
-    if not _HOST.fullmatch(call.host):
-        raise Invalid("The Host header is required and must be a host, with or without a port.")
-    address = f"{instance.config.server.scheme}://{call.host}"
+    """One endpoint, which leads back here. Raises Invalid if the Host header is no host. Source: write-api.md 1.5."""
+    address = address_for(instance.config.server, call.host, call.user_agent)
     return {"Endpoints": [{"Address": address, "CachePeriodInMinutes": ENDPOINT_CACHE_MINUTES}]}
+
+
+def tags_of(sent: Sequence[shapes.Tag] | None) -> dict[str, str]:
+    """Tags by key; of a key that is there twice the last one counts, as in two calls."""
+    return {tag.key: tag.value for tag in sent or ()}
+
+
+def create_batch_load_task(instance: Instance, request: shapes.CreateBatchLoadTaskRequest, _: Call) -> Members:
+    """To take a task and never run it would be worse than to say so. The class and the text are ours."""
+    instance.catalog.table(request.target_database_name, request.target_table_name)
+    raise Invalid("Batch load is not supported yet by this server.")
+
+
+def describe_batch_load_task(_: Instance, request: shapes.DescribeBatchLoadTaskRequest, __: Call) -> Members:
+    raise NotFound("batch load task", request.task_id)
+
+
+def list_batch_load_tasks(instance: Instance, request: shapes.ListBatchLoadTasksRequest, _: Call) -> Members:
+    """There are none yet, and so no page but the first."""
+    if request.next_token:
+        tokens.unseal(instance.token_key, ("ListBatchLoadTasks",), request.next_token)
+    return {"BatchLoadTasks": []}
+
+
+def resume_batch_load_task(_: Instance, request: shapes.ResumeBatchLoadTaskRequest, __: Call) -> Members:
+    raise NotFound("batch load task", request.task_id)
 
 
 def _database(instance: Instance, database: Database) -> Members:
     return {
-        "Arn": _arn(instance, database.name),
+        "Arn": database_arn(instance.config.server, database.name),
         "DatabaseName": database.name,
         "TableCount": instance.catalog.table_count(database.name),
         "KmsKeyId": database.kms_key_id,
@@ -144,7 +176,7 @@ def _database(instance: Instance, database: Database) -> Members:
 
 def _table(instance: Instance, table: Table) -> Members:
     return {
-        "Arn": f"{_arn(instance, table.database)}/table/{table.name}",
+        "Arn": table_arn(instance.config.server, table.database, table.name),
         "TableName": table.name,
         "DatabaseName": table.database,
         "TableStatus": "ACTIVE",
@@ -157,11 +189,6 @@ def _table(instance: Instance, table: Table) -> Members:
         "MagneticStoreWriteProperties": table.magnetic_writes or {"EnableMagneticStoreWrites": False},
         "Schema": {"CompositePartitionKey": list(table.partition_key or ({"Type": "MEASURE"},))},
     }
-
-
-def _arn(instance: Instance, database: str) -> str:
-    server = instance.config.server
-    return f"arn:aws:timestream:{server.region}:{server.account}:database/{database}"
 
 
 def _retention(sent: shapes.RetentionProperties | None) -> Retention | None:
@@ -180,9 +207,3 @@ def _partition_key(schema: shapes.Schema | None) -> tuple[dict[str, str], ...] |
     if schema is None or schema.composite_partition_key is None:
         return None
     return tuple(msgspec.to_builtins(key) for key in schema.composite_partition_key)
-
-
-def _refuse_tags(tags: Sequence[shapes.Tag] | None) -> None:
-    """To take tags and lose them would be worse than to say so. Until there are tags; the text is ours."""
-    if tags:
-        raise Invalid("Tags are not supported yet by this server.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 
 def matching(pattern: str, *, low: int | None = None, high: int | None = None) -> Meta:
@@ -24,19 +24,30 @@ SENSITIVE = {"sensitive": True}
 # characters are bytes. Source: write-api.md 2.
 NewName = Annotated[str, matching(r"[a-zA-Z0-9_.-]+", low=3, high=256)]
 KmsKeyId = Annotated[str, Meta(min_length=1, max_length=2048)]
+BucketName = Annotated[str, matching(r"[a-z0-9][\.\-a-z0-9]{1,61}[a-z0-9]", low=3, high=63)]
+_OBJECT_KEY = r"[a-zA-Z0-9|!\-_*'\(\)]([a-zA-Z0-9]|[!\-_*'\(\)\/.])+"
+ObjectKey = Annotated[str, matching(_OBJECT_KEY, low=1, high=1024)]
+ObjectKeyPrefix = Annotated[str, matching(_OBJECT_KEY, low=1, high=928)]
+EncryptionOption = Literal["SSE_S3", "SSE_KMS"]
 PageSize = Annotated[int, Meta(ge=1, le=20)]
 
 
 class Shape(Struct, frozen=True, rename="pascal"):
-    """Base of all shapes: `database_name` here is `DatabaseName` on the wire."""
+    """Base of all shapes: `database_name` here is `DatabaseName` on the wire. Members are in the model's order."""
+
+
+TagKey = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class Tag(Shape, frozen=True):
-    key: Annotated[str, Meta(min_length=1, max_length=128)]
+    key: TagKey
     value: Annotated[str, Meta(max_length=256)]
 
 
 Tags = Annotated[list[Tag], Meta(max_length=200)]
+
+# The query service's length: its ARNs may be longer than the write service's 1011 characters, and both come here.
+Arn = Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
 class CreateDatabaseRequest(Shape, frozen=True):
@@ -54,6 +65,11 @@ class ListDatabasesRequest(Shape, frozen=True):
     max_results: PageSize | None = None
 
 
+class UpdateDatabaseRequest(Shape, frozen=True):
+    database_name: str
+    kms_key_id: KmsKeyId
+
+
 class DeleteDatabaseRequest(Shape, frozen=True):
     database_name: str
 
@@ -64,11 +80,9 @@ class RetentionProperties(Shape, frozen=True):
 
 
 class S3Configuration(Shape, frozen=True, omit_defaults=True):
-    bucket_name: Annotated[str, matching(r"[a-z0-9][\.\-a-z0-9]{1,61}[a-z0-9]", low=3, high=63)] | None = None
-    object_key_prefix: (
-        Annotated[str, matching(r"[a-zA-Z0-9|!\-_*'\(\)]([a-zA-Z0-9]|[!\-_*'\(\)\/.])+", low=1, high=928)] | None
-    ) = None
-    encryption_option: Literal["SSE_S3", "SSE_KMS"] | None = None
+    bucket_name: BucketName | None = None
+    object_key_prefix: ObjectKeyPrefix | None = None
+    encryption_option: EncryptionOption | None = None
     kms_key_id: KmsKeyId | None = None
 
 
@@ -122,6 +136,134 @@ class UpdateTableRequest(Shape, frozen=True):
 class DeleteTableRequest(Shape, frozen=True):
     database_name: str
     table_name: str
+
+
+class TagResourceRequest(Shape, frozen=True):
+    resource_arn: Arn = field(name="ResourceARN")
+    tags: Tags
+
+
+class UntagResourceRequest(Shape, frozen=True):
+    resource_arn: Arn = field(name="ResourceARN")
+    tag_keys: Annotated[list[TagKey], Meta(max_length=200)]
+
+
+class ListTagsForResourceRequest(Shape, frozen=True):
+    """The query service's; clients of the write service send the ARN only."""
+
+    resource_arn: Arn = field(name="ResourceARN")
+    max_results: Annotated[int, Meta(ge=1, le=200)] | None = None
+    next_token: str | None = None
+
+
+# Names in the model's words: all of these are any text, or any not empty, unless a length is given.
+SchemaName = Annotated[str, Meta(min_length=1)]
+Text256 = Annotated[str, Meta(min_length=1, max_length=256)]
+Character = Annotated[str, Meta(min_length=1, max_length=1)]
+TargetName = Annotated[str, matching(r"[a-zA-Z0-9_.-]+")]
+TaskId = Annotated[str, matching(r"[A-Z0-9]+", low=3, high=32)]
+
+
+class MultiMeasureAttributeMapping(Shape, frozen=True):
+    source_column: SchemaName
+    target_multi_measure_attribute_name: SchemaName | None = None
+    measure_value_type: Literal["DOUBLE", "BIGINT", "BOOLEAN", "VARCHAR", "TIMESTAMP"] | None = None
+
+
+AttributeMappings = Annotated[list[MultiMeasureAttributeMapping], Meta(min_length=1)]
+
+
+class MultiMeasureMappings(Shape, frozen=True, kw_only=True):
+    target_multi_measure_name: SchemaName | None = None
+    multi_measure_attribute_mappings: AttributeMappings
+
+
+class MixedMeasureMapping(Shape, frozen=True, kw_only=True):
+    measure_name: SchemaName | None = None
+    source_column: SchemaName | None = None
+    target_measure_name: SchemaName | None = None
+    measure_value_type: Literal["DOUBLE", "BIGINT", "VARCHAR", "BOOLEAN", "TIMESTAMP", "MULTI"]
+    multi_measure_attribute_mappings: AttributeMappings | None = None
+
+
+class DimensionMapping(Shape, frozen=True):
+    source_column: SchemaName | None = None
+    destination_column: SchemaName | None = None
+
+
+class DataModel(Shape, frozen=True, kw_only=True):
+    time_column: Text256 | None = None
+    time_unit: Literal["MILLISECONDS", "SECONDS", "MICROSECONDS", "NANOSECONDS"] | None = None
+    dimension_mappings: Annotated[list[DimensionMapping], Meta(min_length=1)]
+    multi_measure_mappings: MultiMeasureMappings | None = None
+    mixed_measure_mappings: Annotated[list[MixedMeasureMapping], Meta(min_length=1)] | None = None
+    measure_name_column: Text256 | None = None
+
+
+class DataModelS3Configuration(Shape, frozen=True):
+    bucket_name: BucketName | None = None
+    object_key: ObjectKey | None = None
+
+
+class DataModelConfiguration(Shape, frozen=True):
+    data_model: DataModel | None = None
+    data_model_s3_configuration: DataModelS3Configuration | None = field(default=None, name="DataModelS3Configuration")
+
+
+class DataSourceS3Configuration(Shape, frozen=True):
+    bucket_name: BucketName
+    object_key_prefix: ObjectKey | None = None
+
+
+class CsvConfiguration(Shape, frozen=True):
+    column_separator: Character | None = None
+    escape_char: Character | None = None
+    quote_char: Character | None = None
+    null_value: Text256 | None = None
+    trim_white_space: bool | None = None
+
+
+class DataSourceConfiguration(Shape, frozen=True, kw_only=True):
+    data_source_s3_configuration: DataSourceS3Configuration = field(name="DataSourceS3Configuration")
+    csv_configuration: CsvConfiguration | None = None
+    data_format: Literal["CSV"]
+
+
+class ReportS3Configuration(Shape, frozen=True):
+    bucket_name: BucketName
+    object_key_prefix: ObjectKeyPrefix | None = None
+    encryption_option: EncryptionOption | None = None
+    kms_key_id: KmsKeyId | None = None
+
+
+class ReportConfiguration(Shape, frozen=True):
+    report_s3_configuration: ReportS3Configuration | None = field(default=None, name="ReportS3Configuration")
+
+
+class CreateBatchLoadTaskRequest(Shape, frozen=True, kw_only=True):
+    client_token: Annotated[str, Meta(min_length=1, max_length=64, extra=SENSITIVE)] | None = None
+    data_model_configuration: DataModelConfiguration | None = None
+    data_source_configuration: DataSourceConfiguration
+    report_configuration: ReportConfiguration
+    target_database_name: TargetName
+    target_table_name: TargetName
+    record_version: int | None = None
+
+
+class DescribeBatchLoadTaskRequest(Shape, frozen=True):
+    task_id: TaskId
+
+
+class ListBatchLoadTasksRequest(Shape, frozen=True):
+    next_token: str | None = None
+    max_results: Annotated[int, Meta(ge=1, le=100)] | None = None
+    task_status: (
+        Literal["CREATED", "IN_PROGRESS", "FAILED", "SUCCEEDED", "PROGRESS_STOPPED", "PENDING_RESUME"] | None
+    ) = None
+
+
+class ResumeBatchLoadTaskRequest(Shape, frozen=True):
+    task_id: TaskId
 
 
 class DescribeEndpointsRequest(Shape, frozen=True):

@@ -61,6 +61,112 @@ def test_a_given_key_is_kept_as_given(catalog: Catalog) -> None:
     assert catalog.create_database("metrics", "alias/mine").kms_key_id == "alias/mine"
 
 
+UUID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        UUID,
+        "mrk-" + "0" * 32,
+        "alias/aws/timestream",
+        f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{UUID}",
+        f"arn:aws-cn:kms:cn-north-1:{ACCOUNT}:alias/mine",
+    ],
+)
+def test_every_form_of_a_key(catalog: Catalog, key: str) -> None:
+    create(catalog, "metrics")
+    assert catalog.update_database("metrics", key).kms_key_id == key
+
+
+@pytest.mark.parametrize(
+    "key", ["mine", "alias/", "alias/a b", f"arn:aws:s3:us-east-1:{ACCOUNT}:key/{UUID}", UUID + "\n"]
+)
+def test_what_is_no_key(catalog: Catalog, key: str) -> None:
+    create(catalog, "metrics")
+    with pytest.raises(Invalid, match="KMS key identifier"):
+        catalog.create_database("other", key)
+    with pytest.raises(Invalid, match="KMS key identifier"):
+        catalog.update_database("metrics", key)
+    assert not catalog.has_database("other")
+
+
+def test_another_key_is_a_change_and_the_same_is_none(catalog: Catalog, tmp_path: Path) -> None:
+    before = catalog.create_database("metrics", "alias/one")
+    CLOCK.advance(1_000)
+    assert catalog.update_database("metrics", "alias/one") == before
+    after = catalog.update_database("metrics", "alias/two")
+    assert after == replace(before, kms_key_id="alias/two", updated_ns=before.updated_ns + 1_000)
+    with pytest.raises(NotFound):
+        catalog.update_database("none", "alias/two")
+    catalog.close()
+    again = open_catalog(tmp_path)
+    assert again.database("metrics") == after
+    again.close()
+
+
+def test_tags_stay_over_a_restart_and_go_with_what_they_are_on(catalog: Catalog, tmp_path: Path) -> None:
+    catalog.create_database("metrics", None, {"team": "a", "stage": "test"})
+    catalog.create_table("metrics", "cpu", None, None, None, {"team": "b"})
+    catalog.tag("metrics", None, {"team": "c", "Team": ""})
+    catalog.untag("metrics", None, ["stage", "absent"])
+    catalog.close()
+    again = open_catalog(tmp_path)
+    assert again.tags("metrics", None) == {"team": "c", "Team": ""}
+    assert again.tags("metrics", "cpu") == {"team": "b"}
+    again.delete_table("metrics", "cpu")
+    again.delete_database("metrics")
+    create(again, "metrics", "cpu")
+    assert again.tags("metrics", None) == again.tags("metrics", "cpu") == {}
+    again.close()
+    with sqlite3.connect(tmp_path / CATALOG_FILE) as connection:
+        assert connection.execute("SELECT count(*) FROM tags").fetchall() == [(0,)]
+    connection.close()
+
+
+def test_tags_need_their_resource(catalog: Catalog) -> None:
+    create(catalog, "metrics")
+    for call in (
+        lambda: catalog.tag("none", None, {}),
+        lambda: catalog.tag("metrics", "none", {}),
+        lambda: catalog.untag("metrics", "none", []),
+        lambda: catalog.tags("metrics", "none"),
+    ):
+        with pytest.raises(NotFound):
+            call()
+
+
+@pytest.mark.parametrize("text", ["Größe 1", "a.b/c=d+e-f_g:h", "日本"])
+def test_characters_of_tags(catalog: Catalog, text: str) -> None:
+    create(catalog, "metrics")
+    catalog.tag("metrics", None, {text: text})
+    assert catalog.tags("metrics", None) == {text: text}
+
+
+@pytest.mark.parametrize("text", ["a*b", "me@here", "{}", "aws:x", "AWS:x", "\N{ROCKET}"])
+def test_tags_that_are_refused_change_nothing(catalog: Catalog, text: str) -> None:
+    create(catalog, "metrics")
+    for tags in ({text: ""}, {"key": text}):
+        with pytest.raises(Invalid, match=r"^The tag (key|value) "):
+            catalog.tag("metrics", None, {"good": "", **tags})
+        with pytest.raises(Invalid):
+            catalog.create_database("other", None, tags)
+        with pytest.raises(Invalid):
+            catalog.create_table("metrics", "cpu", None, None, None, tags)
+    assert catalog.tags("metrics", None) == {}
+    assert not catalog.has_database("other")
+    assert catalog.table_count("metrics") == 0
+
+
+def test_a_resource_has_two_hundred_tags_at_most(catalog: Catalog) -> None:
+    create(catalog, "metrics")
+    catalog.tag("metrics", None, {str(number): "" for number in range(200)})
+    catalog.tag("metrics", None, {"0": "again"})
+    with pytest.raises(QuotaExceeded, match="tags of a resource"):
+        catalog.tag("metrics", None, {"200": ""})
+    assert len(catalog.tags("metrics", None)) == 200
+
+
 def test_the_default_key_is_the_same_after_a_restart(catalog: Catalog, tmp_path: Path) -> None:
     first = catalog.create_database("first", None)
     catalog.close()

@@ -21,13 +21,15 @@ from headwater.model.time import FixedClock
 # Few names, so that they meet; chosen to differ by case, by prefix, and to sort around each other's separators.
 NAMES = st.sampled_from(["abc", "Abc", "abc.d", "abc-d", "..."])
 RETENTIONS = st.builds(Retention, st.integers(1, 8_766), st.integers(1, 73_000))
+KEYS = st.sampled_from(["a", "A", "b"])
+TAGS = st.dictionaries(KEYS, st.sampled_from(["", "1", "2"]))
 LIMITS = Limits(databases=4, tables=6)
 
 Outcome = str | type[Exception]
 
 
 class CatalogAndDictionary(RuleBasedStateMachine):
-    """`model` holds retentions by table name by database name."""
+    """`model` holds retentions by table name by database name; `tags` those of databases and tables by their names."""
 
     @initialize(seed=st.integers(0, 2**32))
     def open(self, seed: int) -> None:
@@ -36,6 +38,7 @@ class CatalogAndDictionary(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp())
         self.catalog = self.opened()
         self.model: dict[str, dict[str, Retention]] = {}
+        self.tags: dict[tuple[str, str | None], dict[str, str]] = {}
         self.ids: set[str] = set()
 
     def opened(self) -> Catalog:
@@ -52,8 +55,8 @@ class CatalogAndDictionary(RuleBasedStateMachine):
         self.catalog.close()
         self.catalog = self.opened()
 
-    @rule(name=NAMES)
-    def create_database(self, name: str) -> None:
+    @rule(name=NAMES, tags=TAGS)
+    def create_database(self, name: str, tags: dict[str, str]) -> None:
         expected: Outcome = "made"
         if name in self.model:
             expected = Conflict
@@ -61,7 +64,8 @@ class CatalogAndDictionary(RuleBasedStateMachine):
             expected = QuotaExceeded
         else:
             self.model[name] = {}
-        assert outcome(lambda: self.catalog.create_database(name, None)) == expected
+            self.tags[name, None] = tags
+        assert outcome(lambda: self.catalog.create_database(name, None, tags)) == expected
 
     @rule(name=NAMES)
     def delete_database(self, name: str) -> None:
@@ -71,11 +75,11 @@ class CatalogAndDictionary(RuleBasedStateMachine):
         elif self.model[name]:
             expected = Invalid
         else:
-            del self.model[name]
+            del self.model[name], self.tags[name, None]
         assert outcome(lambda: self.catalog.delete_database(name)) == expected
 
-    @rule(database=NAMES, name=NAMES, retention=RETENTIONS)
-    def create_table(self, database: str, name: str, retention: Retention) -> None:
+    @rule(database=NAMES, name=NAMES, retention=RETENTIONS, tags=TAGS)
+    def create_table(self, database: str, name: str, retention: Retention, tags: dict[str, str]) -> None:
         expected: Outcome = "made"
         if database not in self.model:
             expected = NotFound
@@ -85,7 +89,8 @@ class CatalogAndDictionary(RuleBasedStateMachine):
             expected = QuotaExceeded
         else:
             self.model[database][name] = retention
-        assert outcome(lambda: self.catalog.create_table(database, name, retention, None, None)) == expected
+            self.tags[database, name] = tags
+        assert outcome(lambda: self.catalog.create_table(database, name, retention, None, None, tags)) == expected
         if expected == "made":
             id = self.catalog.table(database, name).id
             assert id not in self.ids
@@ -102,8 +107,17 @@ class CatalogAndDictionary(RuleBasedStateMachine):
     def delete_table(self, database: str, name: str) -> None:
         expected: Outcome = "made" if name in self.model.get(database, {}) else NotFound
         if expected == "made":
-            del self.model[database][name]
+            del self.model[database][name], self.tags[database, name]
         assert outcome(lambda: self.catalog.delete_table(database, name)) == expected
+
+    @rule(database=NAMES, table=st.none() | NAMES, tags=TAGS, keys=st.lists(KEYS))
+    def change_tags(self, database: str, table: str | None, tags: dict[str, str], keys: list[str]) -> None:
+        expected: Outcome = "made" if (database, table) in self.tags else NotFound
+        if expected == "made":
+            kept = {**self.tags[database, table], **tags}
+            self.tags[database, table] = {key: value for key, value in kept.items() if key not in keys}
+        assert outcome(lambda: self.catalog.tag(database, table, tags)) == expected
+        assert outcome(lambda: self.catalog.untag(database, table, keys)) == expected
 
     @invariant()
     def same_answers(self) -> None:
@@ -121,6 +135,7 @@ class CatalogAndDictionary(RuleBasedStateMachine):
             assert self.catalog.table_count(of) == len(names)
             expected = [table for table in found if table.database == of]
             assert self.catalog.list_tables(of, None, 20) == expected
+        assert {names: self.catalog.tags(*names) for names in self.tags} == self.tags
 
     @rule(size=st.integers(1, 3), database=st.none() | NAMES)
     def pages_join_to_the_whole(self, size: int, database: str | None) -> None:

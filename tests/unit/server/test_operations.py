@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import botocore.session
+import pytest
 
 from headwater.errors import Invalid
 from headwater.server import tokens
@@ -110,11 +111,116 @@ def test_names_that_are_taken(server):
     ok(server.call("CreateDatabase", {"DatabaseName": "Metrics"}))
 
 
-def test_tags_are_refused_rather_than_lost(server):
-    tags = [{"Key": "team", "Value": "a"}]
-    status, body = server.call("CreateDatabase", {"DatabaseName": "metrics", "Tags": tags})
-    assert (status, body["message"]) == (400, "Tags are not supported yet by this server.")
-    ok(server.call("CreateDatabase", {"DatabaseName": "metrics", "Tags": []}))
+def test_a_database_gets_another_key(server):
+    created = ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))["Database"]
+    server.instance.clock.advance(2 * 10**9)
+    same = {"DatabaseName": "metrics", "KmsKeyId": created["KmsKeyId"]}
+    assert ok(server.call("UpdateDatabase", same))["Database"] == created
+    other = {"DatabaseName": "metrics", "KmsKeyId": "alias/ExampleAlias"}
+    changed = {**created, "KmsKeyId": "alias/ExampleAlias", "LastUpdatedTime": LATER_S}
+    assert ok(server.call("UpdateDatabase", other))["Database"] == changed
+    assert ok(server.call("DescribeDatabase", {"DatabaseName": "metrics"}))["Database"] == changed
+    status, body = server.call("UpdateDatabase", {"DatabaseName": "metrics", "KmsKeyId": "mine"})
+    assert (status, body["message"]) == (400, "The KMS key identifier mine is invalid.")
+    assert server.call("UpdateDatabase", {**other, "DatabaseName": "none"})[0] == 404
+
+
+def tags(**values):
+    return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+def test_tags_of_a_database_and_of_its_tables_are_kept_apart(server):
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics", "Tags": tags(team="a", stage="test")}))
+    ok(server.call("CreateTable", {"DatabaseName": "metrics", "TableName": "cpu", "Tags": tags(team="b")}))
+    database, table = {"ResourceARN": f"{ARN}/metrics"}, {"ResourceARN": f"{ARN}/metrics/table/cpu"}
+    assert ok(server.call("ListTagsForResource", database)) == {"Tags": tags(stage="test", team="a")}
+    assert ok(server.call("ListTagsForResource", table)) == {"Tags": tags(team="b")}
+    assert ok(server.call("TagResource", {**table, "Tags": tags(team="c", Team="", städte="ö 1")})) == {}
+    assert ok(server.call("ListTagsForResource", table)) == {"Tags": tags(Team="", städte="ö 1", team="c")}
+    assert ok(server.call("UntagResource", {**table, "TagKeys": ["Team", "absent"]})) == {}
+    assert ok(server.call("ListTagsForResource", table)) == {"Tags": tags(städte="ö 1", team="c")}
+    ok(server.call("DeleteTable", {"DatabaseName": "metrics", "TableName": "cpu"}))
+    assert server.call("ListTagsForResource", table)[0] == 404
+    ok(server.call("CreateTable", {"DatabaseName": "metrics", "TableName": "cpu"}))
+    assert ok(server.call("ListTagsForResource", table)) == {"Tags": []}
+
+
+def test_tags_come_in_pages_to_clients_that_ask_for_them(server):
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics", "Tags": tags(a="1", b="2", c="3")}))
+    request, found = {"ResourceARN": f"{ARN}/metrics", "MaxResults": 2}, []
+    first = ok(server.call("ListTagsForResource", request))
+    second = ok(server.call("ListTagsForResource", {**request, "NextToken": first["NextToken"]}))
+    found = [first["Tags"], second["Tags"]]
+    assert found == [tags(a="1", b="2"), tags(c="3")]
+    assert "NextToken" not in second
+    assert server.call("ListTagsForResource", {**request, "NextToken": "x"})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("arn", "status"),
+    [
+        (f"{ARN}/none", 404),
+        (f"{ARN}/metrics/table/none", 404),
+        (f"arn:aws:timestream:{REGION}:{ACCOUNT}:scheduled-query/daily-1234", 404),
+        (f"arn:aws:timestream:eu-west-1:{ACCOUNT}:database/metrics", 404),
+        (f"arn:aws:timestream:{REGION}:999999999999:database/metrics", 404),
+        ("metrics", 400),
+        (f"arn:aws:s3:{REGION}:{ACCOUNT}:database/metrics", 400),
+        (f"{ARN}/", 400),
+        (f"{ARN}/metrics/", 400),
+        (f"{ARN}/metrics/table/", 400),
+        (f"{ARN}/metrics/table/a/b", 400),
+    ],
+)
+def test_an_arn_that_names_nothing_here(server, arn, status):
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))
+    for operation, more in (
+        ("TagResource", {"Tags": []}),
+        ("UntagResource", {"TagKeys": []}),
+        ("ListTagsForResource", {}),
+    ):
+        assert server.call(operation, {"ResourceARN": arn, **more})[0] == status
+
+
+def batch_load(**more):
+    source = {"DataSourceS3Configuration": {"BucketName": "source"}, "DataFormat": "CSV"}
+    report = {"ReportS3Configuration": {"BucketName": "reports"}}
+    names = {"TargetDatabaseName": "metrics", "TargetTableName": "cpu"}
+    return {"DataSourceConfiguration": source, "ReportConfiguration": report, **names, **more}
+
+
+def test_batch_load_is_checked_and_then_refused(server):
+    status, body = server.call("CreateBatchLoadTask", batch_load())
+    assert (status, body["message"]) == (404, "The database metrics does not exist.")
+    ok(server.call("CreateDatabase", {"DatabaseName": "metrics"}))
+    assert server.call("CreateBatchLoadTask", batch_load())[1]["message"] == "The table cpu does not exist."
+    ok(server.call("CreateTable", {"DatabaseName": "metrics", "TableName": "cpu"}))
+    status, body = server.call("CreateBatchLoadTask", batch_load())
+    assert (status, body["message"]) == (400, "Batch load is not supported yet by this server.")
+    mapping = {"SourceColumn": "cpu", "MeasureValueType": "MULTI"}
+    model = {
+        "DimensionMappings": [],
+        "MultiMeasureMappings": {"MultiMeasureAttributeMappings": [mapping]},
+        "TimeUnit": "HOURS",
+    }
+    status, body = server.call("CreateBatchLoadTask", batch_load(DataModelConfiguration={"DataModel": model}))
+    assert (status, body["__type"]) == (400, "com.amazon.coral.validate#ValidationException")
+    path = "dataModelConfiguration.dataModel"
+    assert body["message"].startswith("3 validation errors detected: ")
+    assert [part.split("' at '")[1].split("'")[0] for part in body["message"].split("; ")] == [
+        f"{path}.timeUnit",
+        f"{path}.dimensionMappings",
+        f"{path}.multiMeasureMappings.multiMeasureAttributeMappings.1.member.measureValueType",
+    ]
+
+
+def test_there_are_no_batch_load_tasks(server):
+    assert ok(server.call("ListBatchLoadTasks", {"TaskStatus": "FAILED"})) == {"BatchLoadTasks": []}
+    assert server.call("ListBatchLoadTasks", {"NextToken": "x"})[1]["message"] == "Invalid pagination token"
+    for operation in ("DescribeBatchLoadTask", "ResumeBatchLoadTask"):
+        status, body = server.call(operation, {"TaskId": "ABC"})
+        assert (status, body["message"]) == (404, "The batch load task ABC does not exist.")
+        assert server.call(operation, {"TaskId": "abc"})[1]["__type"] == "com.amazon.coral.validate#ValidationException"
 
 
 def pages(server, operation, request, member):
