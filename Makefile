@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help setup setup-demo demo test lint bench docs-check format lock clean
+.PHONY: help setup setup-demo demo test crash lint bench docs-check format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ demo: setup-demo ## start a server, load real data with stock boto3, query it, k
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest
+
+crash: setup ## kill the server again and again, and servers broken on purpose (about five minutes)
+	$(BIN)/python -m pytest -m slow tests/crash --timeout 600
 
 lint: setup ## ruff, mypy in strict mode, the import contract
 	$(BIN)/ruff format --check src tests benchmarks
