@@ -23,7 +23,12 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@touch $@
 
-setup: $(VENV)/.dev ## make the virtual environment at .venv, with everything
+# awswrangler asks for an older pyarrow than it runs on: it lives beside the environment, where only pytest sees it.
+$(VENV)/.wrangler: requirements/wrangler.lock $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/wrangler -r requirements/wrangler.lock
+	@touch $@
+
+setup: $(VENV)/.dev $(VENV)/.wrangler ## make the virtual environment at .venv, with everything
 
 setup-demo: $(VENV)/.demo
 
@@ -56,6 +61,7 @@ lock: setup ## resolve the requirements anew, with hashes and without index addr
 	$(BIN)/uv pip compile $(UV_FLAGS) requirements/dev.in --output-file requirements/dev.lock
 	$(BIN)/uv pip compile $(UV_FLAGS) --constraint requirements/dev.lock requirements/demo.in --output-file requirements/demo.lock
 	$(BIN)/uv pip compile $(UV_FLAGS) --constraint requirements/dev.lock requirements/runtime.in --output-file requirements/runtime.lock
+	$(BIN)/uv pip compile $(UV_FLAGS) --no-deps --constraint requirements/dev.lock requirements/wrangler.in --output-file requirements/wrangler.lock
 
 clean: ## remove everything that setup and tests made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

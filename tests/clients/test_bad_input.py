@@ -147,8 +147,8 @@ def test_a_column_that_differs_only_in_case(table: Table) -> None:
     now_ms = str(time.time_ns() // 10**6)
     table.put(record("2", Dimensions=dimensions(Host="after"), Time=now_ms))
     assert table.select('host, "Host"', "ORDER BY measure_value::double") == [("before", None), (None, "after")]
-    # Neither of two is meant by a third spelling.
-    assert told(lambda: table.select("HOST")) == ("ValidationException", 400, "line 1:8: Column 'HOST' is ambiguous")
+    # A third spelling means neither.
+    assert told(lambda: table.select("HOST")) == ("ValidationException", 400, "line 1:8: Column 'HOST' does not exist")
 
 
 def test_a_wrong_secret(server: ServerProcess, table: Table) -> None:

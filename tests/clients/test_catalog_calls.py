@@ -189,11 +189,41 @@ def test_endpoints_are_the_address_that_was_called(server: ServerProcess, write:
         assert client.describe_endpoints()["Endpoints"] == [{"Address": server.endpoint, "CachePeriodInMinutes": 1_440}]
 
 
-def test_an_operation_to_come_is_unknown_by_name(write: Any, query: Any) -> None:
+def test_an_operation_to_come_is_unknown_by_name(query: Any) -> None:
     for call in (
-        lambda: query.list_scheduled_queries(),
+        query.describe_account_settings,
         lambda: query.delete_scheduled_query(ScheduledQueryArn="arn:aws:timestream:us-east-1:0:scheduled-query/x"),
     ):
         code, status, text = told(call)
         assert (code, status) == ("UnknownOperationException", 404)
         assert "is not supported yet" in text
+
+
+def tag(**values: str) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+def test_tags_of_databases_and_tables(write: Any) -> None:
+    made = write.create_database(DatabaseName="tagged", Tags=tag(team="river", stage="test"))["Database"]
+    table = write.create_table(DatabaseName="tagged", TableName="records", Tags=tag(kind="raw"))["Table"]
+
+    def tags(arn: str) -> dict[str, str]:
+        return {one["Key"]: one["Value"] for one in write.list_tags_for_resource(ResourceARN=arn)["Tags"]}
+
+    assert tags(made["Arn"]) == {"team": "river", "stage": "test"}
+    assert tags(table["Arn"]) == {"kind": "raw"}
+    write.tag_resource(ResourceARN=made["Arn"], Tags=tag(stage="production", Stage="x"))
+    write.untag_resource(ResourceARN=made["Arn"], TagKeys=["team", "never there"])
+    assert tags(made["Arn"]) == {"stage": "production", "Stage": "x"}
+    assert tags(table["Arn"]) == {"kind": "raw"}
+    assert told(lambda: tags(made["Arn"] + "-not"))[:2] == ("ResourceNotFoundException", 404)
+
+
+def test_update_database_changes_the_key(write: Any, database: str) -> None:
+    before = write.describe_database(DatabaseName=database)["Database"]
+    key = before["KmsKeyId"].rpartition("/")[0] + "/11111111-2222-3333-4444-555555555555"
+    after = write.update_database(DatabaseName=database, KmsKeyId=key)["Database"]
+    assert after["KmsKeyId"] == key
+    assert after["CreationTime"] == before["CreationTime"]
+    assert write.describe_database(DatabaseName=database)["Database"] == after
+    assert told(lambda: write.update_database(DatabaseName="nowhere", KmsKeyId=key))[0] == "ResourceNotFoundException"
