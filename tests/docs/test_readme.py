@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
 
 from support.server import environment
@@ -115,7 +116,9 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Reader:
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    # The reader's Python is a new one: no test before this one has chosen credentials in it.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     # The tour activates the environment that `make setup` has made here.
     (tmp_path / ".venv").symlink_to(BIN.parent)
     return Reader(tmp_path, free_port())

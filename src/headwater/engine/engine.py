@@ -2,7 +2,8 @@
 
 One in-memory database with our macros and functions, no files but blocks, no extensions, no settings that a statement
 could change; one cursor a run, so that any number may go on at once. What it finds wrong becomes a fault of ours, in
-the words of sql.md 8, without its own. It plans nothing of the dialect: statements come from `sql`.
+the words of sql.md 8, without its own. After an error of its own kind the engine refuses all further work: the database
+holds nothing, so a fresh one takes its place. It plans nothing of the dialect: statements come from `sql`.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import structlog
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from headwater.engine.faults import fault_of
+from headwater.engine.faults import fault_of, is_end_of_database
 from headwater.engine.macros import statements
 from headwater.engine.relations import Relations
 from headwater.engine.series import SERIES_FUNCTIONS
 from headwater.engine.texts import TEXT_FUNCTIONS
 from headwater.errors import Conflict, QueryFailed
 from headwater.model.scan import Scan
+
+_log = structlog.get_logger()
 
 INTERRUPT_AGAIN_S = 0.02
 """An interrupt that comes before the engine has begun is lost, so it is repeated until the run has ended."""
@@ -112,20 +117,22 @@ class Engine:
     """`directories` are those whose files scans may name; `memory_bytes` is for all runs together."""
 
     def __init__(self, *, threads: int, memory_bytes: int, directories: Iterable[Path]) -> None:
-        self._database = duckdb.connect(":memory:")
+        self._open = partial(_open, threads, memory_bytes, tuple(directories))
+        self._database = self._open()
+        self._lock = threading.Lock()
         self._watch = _Watch()
-        _configure(self._database, threads, memory_bytes)
-        _define(self._database)
-        _lock(self._database, directories)
 
     def run(self, sql: str, scans: Mapping[str, Scan], *, timeout_s: float, run: Run | None = None) -> pa.Table:
         """The whole result of one SELECT that reads each scan by the name it has in `scans`.
 
         Columns come by place with the types of model/types.py. The scans stay open; their caller closes them.
-        Raises QueryFailed (a fault of the data, time or memory), Conflict if cancelled, Corrupt for a bad block.
+        Raises QueryFailed (a fault of the data, time or memory, or the engine's own), Conflict if cancelled, Corrupt
+        for a bad block, Unavailable for a statement the engine cannot read, which is a bug of ours.
         """
         run = run or Run()
-        cursor = self._database.cursor()
+        with self._lock:
+            database = self._database
+            cursor = database.cursor()
         run.attach(cursor, self._watch, time.monotonic() + timeout_s)
         self._watch.add(run)
         try:
@@ -135,11 +142,21 @@ class Engine:
                 raise Conflict("The query was cancelled") from fault
             raise QueryFailed(f"Query timed out after {timeout_s:g} seconds") from fault
         except duckdb.Error as fault:
-            raise fault_of(fault, sql, scans) from fault
+            if is_end_of_database(fault):
+                _log.error("database_ended", reason=str(fault))
+                self._replace(database)
+            raise fault_of(fault, scans) from fault
         finally:
             self._watch.remove(run)
             run.attach(None, self._watch, float("inf"))
             cursor.close()
+
+    def _replace(self, ended: duckdb.DuckDBPyConnection) -> None:
+        """Open a fresh database for the next runs, unless another run has. Runs on the ended one fail one by one."""
+        with self._lock:
+            if self._database is ended:
+                self._database = self._open()
+                ended.close()
 
     def close(self) -> None:
         """Runs must have ended."""
@@ -160,6 +177,14 @@ def _result(cursor: duckdb.DuckDBPyConnection, sql: str, scans: Mapping[str, Sca
 DISABLED_OPTIMIZERS = "common_subexpressions,outer_join_simplification"
 """What DuckDB 2.0.0 gets wrong: it computes operands outside the TRY, CASE or COALESCE that guards them, and it
 turns a LEFT JOIN with `IS NULL` on its right side into an anti-join that loses the right side's own conditions."""
+
+
+def _open(threads: int, memory_bytes: int, directories: Iterable[Path]) -> duckdb.DuckDBPyConnection:
+    database = duckdb.connect(":memory:")
+    _configure(database, threads, memory_bytes)
+    _define(database)
+    _lock(database, directories)
+    return database
 
 
 def _configure(database: duckdb.DuckDBPyConnection, threads: int, memory_bytes: int) -> None:

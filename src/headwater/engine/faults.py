@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import duckdb
 
-from headwater.errors import Corrupt, Fault, QueryFailed
+from headwater.errors import Corrupt, Fault, QueryFailed, Unavailable
 from headwater.model.scan import Scan
 
 _TYPES = {"INT32": "integer", "INT64": "bigint"}
@@ -47,13 +47,20 @@ def _integer_type(value: str) -> str:
     return "integer" if int(value) >= -(2**31) else "bigint"
 
 
-def fault_of(error: duckdb.Error, sql: str, scans: Mapping[str, Scan]) -> Fault:
-    """The fault to raise for an error of the engine. Asserts that it is not the statement that is wrong."""
+def is_end_of_database(error: duckdb.Error) -> bool:
+    """Whether the engine will answer nothing but this from now on: an error of its own, or the memory of one."""
+    is_own = isinstance(error, duckdb.InternalException | duckdb.FatalException)
+    return is_own or "database has been invalidated" in str(error)
+
+
+def fault_of(error: duckdb.Error, scans: Mapping[str, Scan]) -> Fault:
+    """The fault to raise for an error of the engine."""
     text = str(error)
     for pattern, message in _KNOWN:
         if match := pattern.search(text):
             return QueryFailed(message(match))
-    assert not isinstance(error, _BUGS), f"the lowered statement is wrong: {text}\n{sql}"
+    if isinstance(error, _BUGS):
+        return Unavailable(f"The lowered statement is wrong: {text}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return QueryFailed("Query exceeded the memory limit of the server")
     if isinstance(error, duckdb.IOException) or any(part.path in text for s in scans.values() for part in s.blocks):

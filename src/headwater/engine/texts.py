@@ -28,6 +28,9 @@ def double_text(value: float) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return repr(value)
     shortest = Decimal(repr(value)).as_tuple()
+    if len(shortest.digits) == 1:
+        # Java writes two digits at least, and then the nearest two: 4.9E-324 where one would do for 5e-324.
+        shortest = Decimal(f"{value:.1e}").as_tuple()
     assert isinstance(shortest.exponent, int)
     digits = "".join(map(str, shortest.digits))
     power = shortest.exponent + len(digits) - 1

@@ -26,6 +26,9 @@ RUN_LIFE_S = 3_600.0
 REPEAT_WINDOW_S = 300.0
 """So long a call with a known ClientToken is the same run. Source: query-api.md 1.2 (guess)."""
 
+RUN_BYTES = 4_000
+"""What a run is counted with beside its result and its text."""
+
 _PLACE = struct.Struct("<Q")
 _MAC_BYTES = 16
 
@@ -42,7 +45,7 @@ class Run:
     client_token: str | None = None
     max_rows: int | None = None
     held_bytes: int = 0
-    """What its result was counted with; 0 until it has ended."""
+    """What it is counted with while it is kept."""
 
 
 class Cursors:
@@ -67,15 +70,19 @@ class Cursors:
         with self._lock:
             self._forget_old()
             if run.client_token:
+                # Of two calls at the same time with one client token the later is the one that is repeated.
+                displaced = self._recent.pop(run.client_token, None)
                 self._recent[run.client_token] = run
+                self._count(run)
+                if displaced is not None:
+                    self._forget(displaced)
 
     def ended(self, run: Run, result_bytes: int) -> None:
-        """Count the memory of a result that a client has begun to read."""
+        """Count the memory of a result from now on. May be said again for every page."""
         with self._lock:
-            if not run.held_bytes and self._is_kept(run):
-                run.held_bytes = result_bytes
-                self._held_bytes += result_bytes
-                self._forget_old()
+            self._forget(run)
+            self._count(run, result_bytes)
+            self._forget_old()
 
     def repeated(self, client_token: str, text: str, max_rows: int | None) -> Run | None:
         """The run that an earlier call with this client token began, if it is recent.
@@ -93,6 +100,8 @@ class Cursors:
         """Names the place before `row` of this run, which is kept for its hour from now on."""
         with self._lock:
             self._open[run.query_id] = run
+            if not run.held_bytes:
+                self._count(run)
         body = run.query_id.encode() + _PLACE.pack(row)
         return _encoded(self._mac(body, run.text) + body)
 
@@ -124,7 +133,16 @@ class Cursors:
             while kept and (now_s - next(iter(kept.values())).started_s > life_s or self._is_over_room(kept)):
                 _, run = kept.popitem(last=False)
                 if not self._is_kept(run):
-                    self._held_bytes -= run.held_bytes
+                    self._forget(run)
+
+    def _count(self, run: Run, result_bytes: int = 0) -> None:
+        if self._is_kept(run):
+            run.held_bytes = RUN_BYTES + len(run.text) + result_bytes
+            self._held_bytes += run.held_bytes
+
+    def _forget(self, run: Run) -> None:
+        self._held_bytes -= run.held_bytes
+        run.held_bytes = 0
 
     def _is_over_room(self, kept: OrderedDict[str, Run]) -> bool:
         """The newest result stays, however large: its client is reading it."""

@@ -37,10 +37,12 @@ class Result:
         Raises Invalid when a single row is larger than a page. Source: query-api.md 1.1.
         """
         end = min(self.rows, start + max_rows)
+        # Wide rows are made into text a few at a time: what does not fit the page is made in vain.
+        step_rows = min(_STEP_ROWS, 1 + page_bytes * self.rows // max(self.size_bytes, 1))
         page: list[bytes] = []
         size = 0
         while start < end:
-            step = rows_json(self.table.slice(start, min(_STEP_ROWS, end - start)), self.columns)
+            step = rows_json(self.table.slice(start, min(step_rows, end - start)), self.columns)
             for row in step:
                 size += len(row) + 1
                 if size > page_bytes:

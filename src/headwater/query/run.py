@@ -17,7 +17,7 @@ from headwater.catalog.catalog import Catalog
 from headwater.config import QuerySettings
 from headwater.engine.engine import Engine
 from headwater.engine.engine import Run as EngineRun
-from headwater.errors import NotFound, Throttled
+from headwater.errors import Fault, NotFound, Throttled, Unavailable
 from headwater.model.limits import Limits
 from headwater.model.scan import Scan, ScanRequest, TimeRange
 from headwater.model.table import Columns, TableId, expiry_ns
@@ -95,11 +95,13 @@ class Queries:
         self._executor = ThreadPoolExecutor(settings.concurrency, "query")
         self._running: set[EngineRun] = set()
         self._lock = threading.Lock()
+        self._is_closing = False
         self._admission = threading.Semaphore(settings.concurrency + WAITING_QUERIES)
 
     def close(self) -> None:
         """End the queries that run."""
         with self._lock:
+            self._is_closing = True
             running = list(self._running)
         for run in running:
             run.cancel()
@@ -144,8 +146,18 @@ class Queries:
         return result
 
     def _execute(self, plan: QueryPlan) -> Result:
+        try:
+            return self._read(plan)
+        except Fault as fault:
+            # A failed run is kept as long as any other: without its frames, which hold what it read.
+            fault.__cause__ = fault.__context__ = None
+            raise fault.with_traceback(None)  # noqa: B904 - the cause is what must go
+
+    def _read(self, plan: QueryPlan) -> Result:
         run = EngineRun()
         with self._lock:
+            if self._is_closing:
+                raise Unavailable("the server is stopping")
             self._running.add(run)
         with ExitStack() as stack:
             stack.callback(self._running.discard, run)
@@ -168,12 +180,15 @@ class Queries:
             result = run.result.result(timeout=CALL_LIMIT_S)
         except FutureTimeout:
             return QueryAnswer(run.query_id, run.columns, [], self._cursors.token(run, row), 0.0, 0, 0)
-        if is_first and max_rows is not None and result.rows >= max(max_rows, 1):
-            # The service sends rows at once only when there are fewer than MaxRows. Source: query-api.md 1.1.3.
-            rows: list[bytes] = []
-        else:
-            rows = list(result.page(row, max_rows or result.rows, self._limits.page_bytes))
-        end = row + len(rows)
-        token = self._cursors.token(run, end) if end < result.rows else None
-        self._cursors.ended(run, result.size_bytes)
+        try:
+            if is_first and max_rows is not None and result.rows >= max(max_rows, 1):
+                # The service sends rows at once only when there are fewer than MaxRows. Source: query-api.md 1.1.3.
+                rows: list[bytes] = []
+            else:
+                rows = list(result.page(row, max_rows or result.rows, self._limits.page_bytes))
+            end = row + len(rows)
+            token = self._cursors.token(run, end) if end < result.rows else None
+        finally:
+            # Also when a row is too large for a page: the result is kept all the same.
+            self._cursors.ended(run, result.size_bytes)
         return QueryAnswer(run.query_id, run.columns, rows, token, 100.0, result.scanned_bytes, result.metered_bytes)

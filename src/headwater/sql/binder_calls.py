@@ -22,6 +22,8 @@ from headwater.sql.binder_context import (
     types_of,
     unsupported,
 )
+from headwater.sql.binder_lambdas import FORMS as LAMBDA_FORMS
+from headwater.sql.binder_lambdas import bind_lambda_call, has_lambda, unexpected
 from headwater.sql.bound import (
     Aggregate,
     Call,
@@ -41,14 +43,11 @@ from headwater.sql.signature import Kind, Resolved
 
 
 def bind_call(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
-    for argument in node.arguments:
-        if isinstance(argument, tree.Lambda):
-            raise unsupported(argument, "A lambda expression")
     special = _SPECIAL.get(node.name)
-    if special is not None:
-        _plain(node)
-        return special(binder, node)
     kind = functions.kind(node.name)
+    if special is not None or (node.name in LAMBDA_FORMS and (kind is None or has_lambda(node))):
+        _plain(node)
+        return (special or bind_lambda_call)(binder, node)
     if node.over is not None:
         return _windowed(binder, node, kind)
     if kind is Kind.AGGREGATE:
@@ -65,12 +64,15 @@ def _resolve(binder: ExpressionBinder, node: tree.FunctionCall, arguments: Seque
 
 
 def _arguments(binder: ExpressionBinder, node: tree.FunctionCall) -> tuple[Expression, ...]:
-    return tuple(binder.bind(argument) for argument in node.arguments if not isinstance(argument, tree.Lambda))
+    bound = tuple(binder.bind(argument) for argument in node.arguments if not isinstance(argument, tree.Lambda))
+    if has_lambda(node):
+        raise unexpected(node, types_of(bound), functions.shown(node.name))
+    return bound
 
 
 def _plain(node: tree.FunctionCall) -> None:
     """Refuse on a scalar call what belongs to aggregates."""
-    if functions.kind(node.name) is None and node.name not in _SPECIAL:
+    if functions.kind(node.name) is None and node.name not in _SPECIAL and node.name not in LAMBDA_FORMS:
         raise fault(node, f"Function {node.name} not registered")
     if node.star or node.distinct or node.order_by or node.filter is not None or node.nulls is not None:
         raise fault(node, f"DISTINCT, ORDER BY, FILTER, NULLS and * are for aggregates: {node.name} is not one")

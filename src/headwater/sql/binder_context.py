@@ -134,6 +134,7 @@ class ExpressionBinder:
     """Binds expressions of one clause of one query.
 
     `inner_scope` is what the arguments of aggregates see, where that differs: in ORDER BY, not the output names.
+    `lambdas` counts the lambdas around the expression.
     """
 
     binding: Binding
@@ -142,6 +143,7 @@ class ExpressionBinder:
     clause: Clause
     inner_scope: Scope | None = None
     windows: tuple[tree.NamedWindow, ...] = ()
+    lambdas: int = 0
 
     def within(self, clause: Clause) -> ExpressionBinder:
         """The binder of what stands inside an aggregate or window."""

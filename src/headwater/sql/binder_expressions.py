@@ -145,10 +145,6 @@ def _parameter(_: ExpressionBinder, node: tree.Parameter) -> Expression:
     raise unsupported(node, f"Parameter @{node.name}")
 
 
-def _lambda(_: ExpressionBinder, node: tree.Lambda) -> Expression:
-    raise unsupported(node, "A lambda expression")
-
-
 # Operators
 
 
@@ -376,5 +372,4 @@ FORMS: dict[type[tree.Node], Callable[[ExpressionBinder, Any], Expression]] = {
     tree.Cast: _cast,
     tree.Extract: _extract,
     tree.FunctionCall: bind_call,
-    tree.Lambda: _lambda,
 }

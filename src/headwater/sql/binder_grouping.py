@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headwater.sql.binder_context import Binding, fault, unsupported
-from headwater.sql.bound import Aggregate, Expression, Grouping, Literal, Projection, Slot, SlotRef
+from headwater.sql.bound import Aggregate, Expression, Grouping, Lambda, Literal, Projection, Slot, SlotRef
 from headwater.sql.bound_walk import Subquery, rebuild, references, walk
 from headwater.sql.tree import Identifier
 
@@ -58,7 +58,9 @@ class Grouper:
 
     def _check_own(self, node: Aggregate) -> None:
         """An aggregate of columns of outer queries alone is this query's all the same; the engine thinks otherwise."""
-        names = {part.slot.name for part in walk(node) if isinstance(part, SlotRef)}
+        parameters = {name for part in walk(node) if isinstance(part, Lambda) for name in part.parameters}
+        slots = {part.slot.name for part in walk(node) if isinstance(part, SlotRef)}
+        names = {name for name in slots if name.partition(".")[0] not in parameters}
         if names and not names & self._source and not any(isinstance(part, Subquery) for part in walk(node)):
             place = Identifier(node.line, node.column, node.name)
             raise unsupported(place, "An aggregate of nothing but columns of an outer query")

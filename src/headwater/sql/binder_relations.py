@@ -12,7 +12,16 @@ from functools import reduce
 from headwater.errors import Invalid
 from headwater.model.types import Array, Row, Scalar, SqlType, Timeseries
 from headwater.sql import operators, tree
-from headwater.sql.binder_context import Binding, Clause, Environment, ExpressionBinder, coerce, fault, missing
+from headwater.sql.binder_context import (
+    Binding,
+    Clause,
+    Environment,
+    ExpressionBinder,
+    coerce,
+    fault,
+    missing,
+    unsupported,
+)
 from headwater.sql.bound import (
     Coalesce,
     CommonTable,
@@ -30,6 +39,7 @@ from headwater.sql.bound import (
     Unnest,
     Unnested,
 )
+from headwater.sql.bound_walk import Subquery, walk
 from headwater.sql.coercion import common_type
 from headwater.sql.scope import Ambiguous, Scope, ScopeColumn
 
@@ -178,7 +188,11 @@ class _RelationBinder:
         columns = left.columns + right.columns
         scope = Scope(columns, self.environment.scope)
         binder = ExpressionBinder(self.binding, self.environment, scope, Clause("JOIN ON clause"))
-        return Source(Join(node.kind, left.relation, right.relation, binder.condition(node.on)), columns)
+        condition = binder.condition(node.on)
+        if node.kind in ("RIGHT", "FULL") and any(isinstance(part, Subquery) for part in walk(condition)):
+            # The engine has errors of its own here, of the kind that end it.
+            raise unsupported(node.on, f"A subquery in the condition of a {node.kind} JOIN")
+        return Source(Join(node.kind, left.relation, right.relation, condition), columns)
 
     def _using(self, node: tree.Join, left: Source, right: Source) -> Source:
         """JOIN USING: each merged column comes first, once, and has no qualifier. Source: Trino."""

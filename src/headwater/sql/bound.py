@@ -16,6 +16,7 @@ from typing import Literal as Word
 from headwater.model.table import Column, TableId
 from headwater.model.types import Scalar, SqlType
 from headwater.sql.coercion import Constant
+from headwater.sql.functions.lambdas import Write
 from headwater.sql.signature import Resolved
 
 
@@ -247,6 +248,30 @@ class Windowed:
     column: int = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Lambda:
+    """A function given to a `LambdaCall`, the only place for one. `parameters` are the engine's names; in `body` they,
+    or fields of them, are slots like any others."""
+
+    parameters: tuple[str, ...]
+    body: Expression
+
+    @property
+    def type(self) -> SqlType:
+        return self.body.type
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaCall:
+    """A call that takes lambdas; the arguments have the types it wants."""
+
+    name: str
+    arguments: tuple[Expression, ...]
+    lambdas: tuple[Lambda, ...]
+    type: SqlType
+    write: Write = field(compare=False, repr=False)
+
+
 Expression = (
     SlotRef
     | Literal
@@ -269,6 +294,8 @@ Expression = (
     | SortKey
     | Aggregate
     | Windowed
+    | Lambda
+    | LambdaCall
 )
 
 # Relations

@@ -21,6 +21,8 @@ from headwater.sql.bound import (
     InSubquery,
     IsNull,
     Join,
+    Lambda,
+    LambdaCall,
     Literal,
     Logical,
     MakeArray,
@@ -66,6 +68,8 @@ _PARTS: dict[type, tuple[str, ...]] = {
     SortKey: ("operand",),
     Aggregate: ("arguments", "order_by", "filter"),
     Windowed: ("arguments", "filter", "partition_by", "order_by", "offsets"),
+    Lambda: ("body",),
+    LambdaCall: ("arguments", "lambdas"),
 }
 """The fields of each node that hold expressions of the same query; a subquery's own are not among them."""
 

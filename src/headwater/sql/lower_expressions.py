@@ -22,6 +22,7 @@ from headwater.sql.bound import (
     Expression,
     InSubquery,
     IsNull,
+    LambdaCall,
     Literal,
     Logical,
     MakeArray,
@@ -38,7 +39,7 @@ from headwater.sql.bound import (
 )
 from headwater.sql.bound_walk import Subquery, walk
 from headwater.sql.coercion import LONG_TEXT_CHARACTERS, convert, literal, lower_cast, struct, use_once
-from headwater.sql.signature import Modifiers
+from headwater.sql.signature import LambdaText, Modifiers
 
 
 class Lowering(Protocol):
@@ -227,6 +228,11 @@ def _unsupported(node: Aggregate | Windowed, construct: str) -> Invalid:
     return Invalid(f"line {node.line}:{node.column}: {construct} is not supported yet")
 
 
+def _lambda_call(lowering: Lowering, node: LambdaCall) -> str:
+    lambdas = [LambdaText(each.parameters, lowering.expression(each.body)) for each in node.lambdas]
+    return node.write([*map(lowering.expression, node.arguments)], lambdas)
+
+
 FORMS: dict[type[Expression], Callable[[Lowering, Any], str]] = {
     SlotRef: _slot,
     Literal: _literal,
@@ -249,4 +255,5 @@ FORMS: dict[type[Expression], Callable[[Lowering, Any], str]] = {
     SortKey: _sort_key,
     Aggregate: _aggregate,
     Windowed: _windowed,
+    LambdaCall: _lambda_call,
 }

@@ -93,12 +93,15 @@ class TokenReader:
         return self._advance().text
 
     def _column_name(self) -> str:
-        """A name, or `measure_value::` and a name, which is one name. No other use of `::` exists."""
+        """A name, or `measure_value::` and a type, which is one name. No other use of `::` exists.
+
+        Names are compared byte by byte, types are words in any case: so the name ends in the type's lower one.
+        """
         token = self._token
         name = self._name()
         if self._token.word == "::" and token.text.lower() == "measure_value":
             self._advance()
-            return f"{name}::{self._name()}"
+            return f"{name}::{self._name().lower()}"
         return name
 
     def _identifier(self) -> tree.Identifier:

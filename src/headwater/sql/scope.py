@@ -3,8 +3,7 @@
 The binder makes a scope for every FROM, ORDER BY and lambda; a subquery's scope has the one around it as `outer`.
 Nothing here knows of tables or of the engine.
 
-Names are compared byte by byte. A name that has no exact match anywhere in sight may have exactly one that differs by
-case only; that one is taken. Source: sql.md 1; the second rule is ours.
+Names are compared byte by byte. Source: sql.md 1.
 """
 
 from __future__ import annotations
@@ -45,13 +44,12 @@ class Scope:
 
     columns: tuple[ScopeColumn, ...]
     outer: Scope | None = None
-    _exact: dict[tuple[str, ...], list[Slot]] = field(init=False, default_factory=dict, repr=False)
-    _folded: dict[tuple[str, ...], list[Slot]] | None = field(init=False, default=None, repr=False)
+    _slots: dict[tuple[str, ...], list[Slot]] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for column in self.columns:
             for key in _keys(column):
-                self._exact.setdefault(key, []).append(column.slot)
+                self._slots.setdefault(key, []).append(column.slot)
 
     def find(self, name: tuple[str, ...]) -> tuple[Slot, int] | None:
         """What a dotted name starts with: a column, here or further out, and how many parts of `name` say it.
@@ -59,37 +57,19 @@ class Scope:
         Two parts may be a qualified column or a field of a row, in this order at each level; what is left over
         names fields. None if there is no such column. Raises Ambiguous.
         """
-        found = self._search(name, exact=True)
-        return found if found is not None else self._search(_fold(name), exact=False)
-
-    def _search(self, name: tuple[str, ...], exact: bool) -> tuple[Slot, int] | None:
         scope: Scope | None = self
         while scope is not None:
-            columns = scope._exact if exact else scope._without_case()
-            if len(name) > 1 and (slots := columns.get(name[:2])):
+            if len(name) > 1 and (slots := scope._slots.get(name[:2])):
                 return _only(slots), 2
-            slots = columns.get(name[:1], [])
+            slots = scope._slots.get(name[:1], [])
             if slots and (len(name) == 1 or any(isinstance(slot.type, Row) for slot in slots)):
                 return _only(slots), 1
             scope = scope.outer
         return None
 
-    def _without_case(self) -> dict[tuple[str, ...], list[Slot]]:
-        """The columns by folded name; made when first asked for, since most names are found exactly."""
-        if self._folded is None:
-            self._folded = {}
-            for key, slots in self._exact.items():
-                self._folded.setdefault(_fold(key), []).extend(slots)
-        return self._folded
-
     def star(self, qualifier: tuple[str, ...]) -> tuple[ScopeColumn, ...]:
         """What `*`, or `a.*`, stands for; empty if no relation is called that. Never looks further out."""
-        shown = [c for c in self.columns if c.bare]
-        if not qualifier:
-            return tuple(shown)
-        exact = tuple(c for c in shown if c.is_of(qualifier))
-        folded = _fold(qualifier)
-        return exact or tuple(c for c in shown if _fold(c.qualifiers)[-len(folded) :] == folded)
+        return tuple(c for c in self.columns if c.bare and (not qualifier or c.is_of(qualifier)))
 
 
 def _only(slots: Iterable[Slot]) -> Slot:
@@ -107,7 +87,3 @@ def _keys(column: ScopeColumn) -> Iterable[tuple[str, ...]]:
         yield (column.name,)
     if column.qualifiers:
         yield (column.qualifiers[-1], column.name)
-
-
-def _fold(name: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part.casefold() for part in name)

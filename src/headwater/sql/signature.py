@@ -94,6 +94,17 @@ class Call:
         return index < len(self.constants) and self.constants[index] is not None
 
 
+@dataclass(frozen=True, slots=True)
+class LambdaText:
+    """A lambda as the engine writes it."""
+
+    parameters: tuple[str, ...]
+    body: str
+
+    def __str__(self) -> str:
+        return f"lambda {', '.join(self.parameters)}: {self.body}"
+
+
 Result = Callable[[Call], SqlType]
 Lower = str | Callable[[Call], str]
 Fold = Callable[..., Any]
@@ -230,6 +241,10 @@ class Registry:
         rows = self.by_name.get(name.lower())
         return rows[0].kind if rows else None
 
+    def shown(self, name: str) -> str:
+        """All rows of a function as faults show them; of a form that only looks like one, its name."""
+        return ", ".join(signature.shown for signature in self.by_name.get(name.lower(), ())) or f"{name}(...)"
+
     def resolve(
         self,
         name: str,
@@ -248,8 +263,7 @@ class Registry:
         fits = [fit for signature in rows if (fit := _fit(signature, types, constants)) is not None]
         if not fits:
             given = ", ".join(map(str, types))
-            expected = ", ".join(signature.shown for signature in rows)
-            raise Invalid(f"Unexpected parameters ({given}) for function {name.lower()}. Expected: {expected}")
+            raise Invalid(f"Unexpected parameters ({given}) for function {name.lower()}. Expected: {self.shown(name)}")
         best = min(fits, key=lambda fit: fit.cost)
         return _resolved(best, tuple(types), constants, context)
 

@@ -70,9 +70,12 @@ def encode_payload(batches: Iterable[tuple[TableId, RecordColumns]], packer: Ser
     return _encode(_Payload(PAYLOAD_FORMAT, [_packed(table, records, packer) for table, records in batches]))
 
 
-def decode_payload(payload: bytes) -> list[tuple[TableId, RecordColumns]]:
-    """What `encode_payload` was given; `index` counts rows of the batch. Raises Corrupt."""
-    known: dict[bytes, Series] = {}
+KnownSeries = dict[bytes, Series]
+"""Series by their packed keys: one for a whole replay, since entries name the same series again and again."""
+
+
+def decode_payload(payload: bytes, known: KnownSeries) -> list[tuple[TableId, RecordColumns]]:
+    """What `encode_payload` was given; `index` counts rows of the batch. Adds to `known`. Raises Corrupt."""
     try:
         decoded = _decode(payload)
         if decoded.format != PAYLOAD_FORMAT:
@@ -97,7 +100,7 @@ def _packed(table: TableId, records: RecordColumns, packer: SeriesPacker) -> _Ba
     )
 
 
-def _unpacked(batch: _Batch, known: dict[bytes, Series]) -> RecordColumns:
+def _unpacked(batch: _Batch, known: KnownSeries) -> RecordColumns:
     distinct = []
     for packed in batch.series:
         raw = bytes(packed)

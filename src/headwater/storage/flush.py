@@ -12,6 +12,7 @@ Order: reliability.md 2.5.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headwater.files import Files
+from headwater.files import TEMPORARY_SUFFIX, Files
 from headwater.model.block import Block
 from headwater.model.record import Int64s
 from headwater.model.table import Columns, TableId
@@ -55,7 +56,35 @@ def write_blocks(
     series: SeriesIndex,
     new_id: Callable[[], str],
 ) -> Flushed:
-    """Write the live frozen records as blocks; on return every file is synced and nothing names it yet."""
+    """Write the live frozen records as blocks; on return every file is synced and nothing names it yet.
+
+    When it raises, what it wrote is removed again, so that a full disk does not get fuller by each try.
+    """
+    written: list[Path] = []
+    try:
+        return _write_blocks(files, lambda block_id: _noted(written, path_of(block_id)), table, frozen, series, new_id)
+    except BaseException:
+        for path in written:
+            for rubbish in (path, path.with_name(path.name + TEMPORARY_SUFFIX)):
+                # What cannot be removed now is removed at the next start.
+                with suppress(OSError):
+                    files.remove(rubbish, site="flush.undo")
+        raise
+
+
+def _noted(written: list[Path], path: Path) -> Path:
+    written.append(path)
+    return path
+
+
+def _write_blocks(
+    files: Files,
+    path_of: Callable[[str], Path],
+    table: TableId,
+    frozen: Frozen,
+    series: SeriesIndex,
+    new_id: Callable[[], str],
+) -> Flushed:
     live = [np.arange(len(c)) if mask is None else np.flatnonzero(~mask) for c, mask in frozen.chunks]
     rows = merged([_only(c, kept) for (c, _), kept in zip(frozen.chunks, live, strict=True) if len(kept)])
     blocks: list[Block] = []
@@ -105,7 +134,7 @@ def _content(rows: Chunk, series: SeriesIndex, columns: Columns) -> BlockContent
     """The Parquet columns of sorted rows of one day: only those in which some row has a value."""
     arrays: dict[str, pa.Array] = {}
     for column in columns.dimensions:
-        coded = series.dimensions[column.name].column(rows.ordinals)
+        coded = series.dimension(column.name).column(rows.ordinals)
         if coded.null_count < len(rows):
             arrays[column.physical] = coded
     arrays["measure_name"] = series.measure_name.column(rows.ordinals)

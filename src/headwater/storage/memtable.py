@@ -51,7 +51,9 @@ class Memtable:
         return self.frozen_first_sequence or self.first_sequence
 
     def publish(self, chunks: Sequence[Chunk], sequence: int, now_s: float) -> None:
-        """Make rows visible that the log holds durably under `sequence`."""
+        """Make rows visible that the log holds durably under `sequence`. Without rows nothing of it is needed here."""
+        if not chunks:
+            return
         if not self.active:
             self.first_sequence, self.oldest_arrival_s = sequence, now_s
         self.last_sequence = sequence

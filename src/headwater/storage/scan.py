@@ -92,7 +92,7 @@ def _column(column: Column, chunk: Chunk, series: SeriesIndex) -> pa.Array:
     if column == MEASURE_NAME:
         return series.measure_name.column(chunk.ordinals)
     if column.kind is ColumnKind.DIMENSION:
-        return series.dimensions[column.name].column(chunk.ordinals)
+        return series.dimension(column.name).column(chunk.ordinals)
     values = chunk.columns.get(column.name)
     return pa.nulls(len(chunk), _ARROW_TYPES[column.type]) if values is None else values
 

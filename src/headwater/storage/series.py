@@ -80,15 +80,19 @@ class Coded:
     def column(self, ordinals: Ordinals) -> pa.DictionaryArray:
         """One value per row, dictionary-encoded, null for "none"."""
         codes = self.codes_of(ordinals)
-        if len(self._dictionary) != len(self.values):
-            self._dictionary = pa.array(self.values, pa.string())
+        # Two readers may get here at once while values are added: each goes on with a dictionary that has its codes.
+        dictionary = self._dictionary
+        if len(dictionary) < len(self.values):
+            dictionary = self._dictionary = pa.array(self.values, pa.string())
         indices = pa.array(codes, mask=codes < 0) if len(codes) and codes.min() < 0 else pa.array(codes)
-        return pa.DictionaryArray.from_arrays(indices, self._dictionary)
+        return pa.DictionaryArray.from_arrays(indices, dictionary)
 
     def chosen(self, values: frozenset[str], count: int) -> npt.NDArray[np.bool_]:
         """For each of `count` series, whether it has one of `values`."""
-        wanted = np.zeros(len(self.values) + 1, np.bool_)
-        wanted[[self._code_of[v] for v in values if v in self._code_of]] = True
+        # Values may be added meanwhile; what is newer than this count belongs to no series asked for.
+        known = len(self.values)
+        wanted = np.zeros(known + 1, np.bool_)
+        wanted[[code for value in values if (code := self._code_of.get(value, known)) < known]] = True
         chosen = np.zeros(count, np.bool_)
         codes = self.codes.view[:count]
         chosen[: len(codes)] = wanted[codes]
@@ -109,19 +113,20 @@ class SeriesIndex:
         self.measure_types: dict[str, dict[str, dict[str, None]]] = {}
         """measure name -> kind of measure (`multi`, `double`, ...) -> the dimensions seen with it, in order."""
         self._ordinal_of_id: dict[int, int] = {}
+        self._displaced: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        """Ordinals of series whose file id is not their hash, by key."""
 
     def __len__(self) -> int:
         return len(self.series)
 
     def find(self, series: Series) -> int | None:
         """The ordinal of an equal series, or None."""
-        file_id = series.id
-        while (ordinal := self._ordinal_of_id.get(file_id)) is not None:
+        ordinal = self._ordinal_of_id.get(series.id)
+        if ordinal is not None:
             known = self.series[ordinal]
             if known is series or known.key == series.key:
                 return ordinal
-            file_id = _next_id(file_id)
-        return None
+        return self._displaced.get(series.key) if self._displaced else None
 
     def register(self, series: Series, file_id: int | None = None) -> int:
         """Add a series that `find` does not know; `file_id` is the one it has in files, if it is in any.
@@ -145,7 +150,13 @@ class SeriesIndex:
         self.type_bits.append(0)
         self.series.append(series)
         self._ordinal_of_id[file_id] = ordinal
+        if file_id != series.id:
+            self._displaced[series.key] = ordinal
         return ordinal
+
+    def dimension(self, name: str) -> Coded:
+        """The values of one dimension; one that no series has is a column without values."""
+        return self.dimensions.get(name) or Coded()
 
     def lacking(self, ordinals: Ordinals, data_type: str) -> npt.NDArray[np.intp]:
         """The rows whose series is not known to have records of this kind of measure."""

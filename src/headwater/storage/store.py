@@ -25,13 +25,19 @@ from headwater.model.record import Conflict, RecordColumns
 from headwater.model.scan import Scan, ScanRequest
 from headwater.model.table import Columns, TableId
 from headwater.model.time import Clock
-from headwater.storage.entry import SeriesPacker, decode_payload, encode_payload
-from headwater.storage.flush import write_blocks
+from headwater.storage.entry import KnownSeries, SeriesPacker, decode_payload, encode_payload
+from headwater.storage.flush import Flushed, Frozen, write_blocks
 from headwater.storage.scan import build_scan
 from headwater.storage.table import TableStore
 from headwater.wal.log import Log
 
 _log = structlog.get_logger("storage")
+
+REPLAYED_BYTES = 8 * 1024 * 1024
+"""A clean stop leaves no more than this in the log: about a third of a second of the next start."""
+
+FULL_BUDGETS = 4
+"""So many memory budgets of unflushed records, and writes wait for flushes that fail or fall behind."""
 
 _GROUP_REQUESTS = 64
 _WAITING_REQUESTS = 4_096
@@ -79,6 +85,7 @@ class Store:
         self._published_sequence = 0
         self._is_closing = False
         self._is_failed = False
+        self._is_full = False
         self._thread = threading.Thread(target=self._commit_loop, name="commit", daemon=True)
 
     def open(self) -> None:
@@ -90,14 +97,17 @@ class Store:
         self._remove_unnamed()
         replayed = 0
         checkpoints: dict[TableId, int] = {}
+        known: KnownSeries = {}
         for sequence, payload in self._log.replay(0):
             self._published_sequence = sequence
-            for table_id, records in decode_payload(payload):
+            for table_id, records in decode_payload(payload, known):
                 if table_id not in self._existing:
                     continue
                 table = self._table(table_id)
                 if sequence > checkpoints.setdefault(table_id, table.checkpoint):
-                    table.stage([records])
+                    conflicts = table.stage([records]).conflicts
+                    if conflicts:
+                        raise Corrupt(f"entry {sequence} of the log was accepted and is refused now: {conflicts[0]}")
                     table.publish(sequence, self._clock.monotonic_s())
                     replayed += len(records)
         self._published_sequence = max(self._published_sequence, self._log.last_sequence)
@@ -105,12 +115,20 @@ class Store:
         self._thread.start()
 
     def close(self) -> None:
-        """Finish the writes that wait, then stop. The log keeps what is not flushed; closing it is the caller's."""
+        """Finish the writes that wait, then stop. The log keeps what is not flushed; closing it is the caller's.
+
+        Much of it is flushed first, so that the next start need not replay it. What that fails at is only logged.
+        """
         with self._arrived:
             self._is_closing = True
             self._arrived.notify()
         if self._thread.is_alive():
             self._thread.join()
+        if not self._is_failed and self._log.size_bytes > REPLAYED_BYTES:
+            try:
+                self.flush()
+            except (OSError, Fault):
+                _log.exception("flush at close failed")
 
     def create_table(self, table_id: TableId) -> None:
         """The catalog has a new table; its folder is made with its first block."""
@@ -127,20 +145,25 @@ class Store:
                 table.drop()
             elif self._files.exists(self._folder(table_id), site="drop.exists"):
                 self._files.remove_tree(self._folder(table_id), site="drop.remove")
-        self._truncate()
+            self._truncate()
 
     def submit(self, table_id: TableId, batches: list[RecordColumns]) -> Future[list[Conflict]]:
         """Store records; the answer comes when they are synced and visible, with those that were not taken.
 
-        Records of one request are in the log together or not at all. Raises Throttled when too many wait,
-        Unavailable when the log has failed; the future raises NotFound if the table is dropped meanwhile.
+        Records of one request are in the log together or not at all. Raises Throttled when too many wait
+        or too much is unflushed, Unavailable when the log has failed. The future raises NotFound if the table is
+        dropped meanwhile.
         """
         submission = _Submission(table_id, batches, Future())
+        # From here on nobody can cancel it: the commit thread must be able to answer.
+        submission.done.set_running_or_notify_cancel()
         with self._arrived:
             if self._is_failed or self._is_closing:
                 raise Unavailable("the store takes no writes")
             if len(self._waiting) >= _WAITING_REQUESTS:
                 raise Throttled("Too many writes are waiting. Send again later.")
+            if self._is_full:
+                raise Throttled("Memory is full of records that wait for the disk. Send again later.")
             self._waiting.append(submission)
             self._arrived.notify()
         return submission.done
@@ -177,13 +200,15 @@ class Store:
         with self._tables_lock:
             tables = list(self._tables.values())
         for table in tables:
-            if table.memtable.active and now_s - table.memtable.oldest_arrival_s >= self._settings.flush_age_s:
-                self._flush(table)
+            is_old = table.memtable.active and now_s - table.memtable.oldest_arrival_s >= self._settings.flush_age_s
+            if table.unnamed is not None or is_old:
+                self._flush_or_tell(table)
         if self.memtable_bytes > self._settings.memory_budget_bytes:
-            self._flush(max(tables, key=lambda table: table.memtable.bytes))
+            self._flush_or_tell(max(tables, key=lambda table: table.memtable.bytes))
         unflushed = [table for table in tables if table.unflushed_from()]
         if unflushed and self._log.size_bytes > self._settings.log_limit_bytes:
-            self._flush(min(unflushed, key=TableStore.unflushed_from))
+            self._flush_or_tell(min(unflushed, key=TableStore.unflushed_from))
+        self._is_full = self.memtable_bytes > FULL_BUDGETS * self._settings.memory_budget_bytes
 
     def flush(self) -> None:
         """Flush every table now."""
@@ -192,35 +217,49 @@ class Store:
         for table in tables:
             self._flush(table)
 
+    def _flush_or_tell(self, table: TableStore) -> None:
+        """Flush one table; if that fails say so and let the others have their turn. Its records stay as they were."""
+        try:
+            self._flush(table)
+        except (OSError, Fault) as error:
+            _log.error("flush failed", table=table.id, error=str(error))
+
     def _flush(self, table: TableStore) -> None:
+        """Commit blocks that an earlier flush could not, then write and commit what has come since."""
         with self._flushing:
-            frozen = table.freeze()
-            if frozen is None:
-                return
             try:
-                self._files.make_directory(table.directory, site="flush.folder")
-                flushed = write_blocks(self._files, table.block_path, table.id, frozen, table.series, self._new_id)
-                change = table.change(frozen, flushed)
-                self._manifest.commit(change)
+                if table.unnamed is not None:
+                    self._name_blocks(table, *table.unnamed)
+                frozen = table.freeze()
+                if frozen is not None:
+                    self._name_blocks(table, frozen, self._write_blocks(table, frozen))
             except NotFound:
-                # Deleted from the catalog meanwhile; `drop_table` waits for us.
-                table.thaw()
+                # Deleted from the catalog meanwhile; `drop_table` waits for us and removes the blocks.
                 return
-            except (OSError, Fault):
-                table.thaw()
-                raise
-            table.adopt(frozen, flushed, change)
-            _log.info(
-                "flushed",
-                table=table.id,
-                blocks=len(flushed.blocks),
-                rows=sum(block.rows for block in flushed.blocks),
-                bytes=sum(block.bytes for block in flushed.blocks),
-            )
-        self._truncate()
+            self._truncate()
+
+    def _write_blocks(self, table: TableStore, frozen: Frozen) -> Flushed:
+        try:
+            self._files.make_directory(table.directory, site="flush.folder")
+            return write_blocks(self._files, table.block_path, table.id, frozen, table.series, self._new_id)
+        except BaseException:
+            table.thaw()
+            raise
+
+    def _name_blocks(self, table: TableStore, frozen: Frozen, flushed: Flushed) -> None:
+        change = table.change(frozen, flushed)
+        self._manifest.commit(change)
+        table.adopt(frozen, flushed, change)
+        _log.info(
+            "flushed",
+            table=table.id,
+            blocks=len(flushed.blocks),
+            rows=sum(block.rows for block in flushed.blocks),
+            bytes=sum(block.bytes for block in flushed.blocks),
+        )
 
     def _truncate(self) -> None:
-        """Give up the part of the log that no table needs."""
+        """Give up the part of the log that no table needs. Held by `_flushing`: the log lets one thread do it."""
         # The published sequence is read first: what is published later has a higher one and stays.
         published = self._published_sequence
         with self._tables_lock:

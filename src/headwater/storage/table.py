@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from headwater.errors import Corrupt, Fault
+from headwater.errors import Corrupt, Fault, NotFound
 from headwater.files import Files
 from headwater.model.block import Block, ManifestChange, TableManifest
 from headwater.model.limits import Limits
@@ -77,6 +78,8 @@ class TableStore:
         self.series = SeriesIndex()
         self.memtable = Memtable()
         self.is_dropped = False
+        self.unnamed: tuple[Frozen, Flushed] | None = None
+        """A flush whose blocks are written and whose commit has not succeeded yet. Only flushes look at it."""
         self._files = files
         self._lock = threading.Lock()
         self._admission = Admission(manifest.columns, self.series, limits)
@@ -102,7 +105,7 @@ class TableStore:
         """Check one request against everything stored or staged. Nothing is visible before `publish`.
 
         Records whose identity, version and values are stored already are accepted and left out of `records`.
-        Conflicts come in order of index.
+        Conflicts come in order of index. Raises Corrupt for a bad block, NotFound if the table is dropped meanwhile.
         """
         conflicts: list[Conflict] = []
         admitted = [self._admission.admit(records, conflicts) for records in batches]
@@ -115,6 +118,9 @@ class TableStore:
         except Fault:
             # What is not answered with success must not become visible with the rest of the group.
             del self._staged_chunks[chunks:], self._staged_deletes[deletes:]
+            if self.is_dropped:
+                # Its blocks were removed under our hands.
+                raise NotFound("table", self.id) from None
             raise
         conflicts.sort(key=lambda conflict: conflict.index)
         return staged
@@ -226,8 +232,12 @@ class TableStore:
             held.clear()
             unused = [block_id for block_id in self._retired if not self._readers_of[block_id]]
             paths = [self._retired.pop(block_id) for block_id in unused]
+            for block_id in unused:
+                del self._readers_of[block_id]
         for path in paths:
-            self._files.remove(path, site="block.remove")
+            # No manifest names it: what cannot be removed now is removed at the next start.
+            with suppress(OSError):
+                self._files.remove(path, site="block.remove")
 
     # Flushing: one flush at a time; see flush.py for what happens between these.
 
@@ -240,13 +250,18 @@ class TableStore:
             return Frozen(tuple((c, c.deleted) for c in chunks), self.memtable.last_sequence, self.columns)
 
     def thaw(self) -> None:
-        """The flush did not succeed: its records are as before."""
+        """The blocks could not be written: the records are as before."""
         with self._lock:
             self.memtable.thaw()
 
     def change(self, frozen: Frozen, flushed: Flushed) -> ManifestChange:
-        """What the manifest must be told: the new blocks, and every replaced row of the older ones."""
+        """What the manifest must be told: the new blocks, and every replaced row of the older ones.
+
+        A commit that fails may have reached the disk all the same, and a crash would show it. So the blocks are kept,
+        as `unnamed`, and the next flush commits these again instead of writing others.
+        """
         with self._lock:
+            self.unnamed = frozen, flushed
             deleted = {live.block.id: live.deleted.tolist() for live in self._blocks.values() if live.is_dirty}
         return ManifestChange(self.id, frozen.columns, frozen.last_sequence, flushed.blocks, (), deleted)
 
@@ -266,6 +281,7 @@ class TableStore:
                     for row in np.flatnonzero(late):
                         self._delete(chunk, int(row))
             self.memtable.forget_frozen()
+            self.unnamed = None
             self.checkpoint = change.checkpoint
 
     def drop(self) -> None:
@@ -273,9 +289,10 @@ class TableStore:
         with self._lock:
             self.is_dropped = True
             self._retired |= {block_id: live.path for block_id, live in self._blocks.items()}
-            self._blocks = {}
+            if self.unnamed is not None:
+                self._retired |= {block.id: self.block_path(block.id) for block in self.unnamed[1].blocks}
+            self._blocks, self.unnamed = {}, None
             self.memtable = Memtable()
-        self._readers.clear()
         self._release([])
 
     def unflushed_from(self) -> int:
@@ -284,14 +301,19 @@ class TableStore:
 
     def _check_size(self, live: LiveBlock) -> None:
         name, recorded = live.path.name, live.block.bytes
-        if not self._files.exists(live.path, site="table.block_exists"):
-            raise Corrupt(f"block {name} of table {self.id} is missing")
-        size = self._files.size(live.path, site="table.block_size")
+        try:
+            size = self._files.size(live.path, site="table.block_size")
+        except FileNotFoundError as error:
+            raise Corrupt(f"block {name} of table {self.id} is missing") from error
+        except OSError as error:
+            raise Corrupt(f"block {name} of table {self.id}: {error}") from error
         if size != recorded:
             raise Corrupt(f"block {name} of table {self.id} has {size} bytes, the manifest says {recorded}")
 
     def _know_series(self, live: LiveBlock) -> None:
-        for entry in self._reader(live).directory:
+        with closing(BlockReader(self._files, live.path)) as reader:
+            directory = reader.directory
+        for entry in directory:
             series = entry.series
             ordinal = self.series.find(series)
             if ordinal is None:
@@ -302,7 +324,7 @@ class TableStore:
                 self.series.note_measure(ordinal, data_type)
 
     def _reader(self, live: LiveBlock) -> BlockReader:
-        """Readers are used by the commit thread, and before it runs by the thread that opens the table."""
+        """A reader kept for the version check: the commit thread's, and before it runs the replaying thread's."""
         block_id = live.block.id
         reader = self._readers.get(block_id)
         if reader is None:

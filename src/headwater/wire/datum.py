@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headwater.errors import QueryFailed
 from headwater.model.time import NS_PER_DAY
 from headwater.model.types import Array, OutputColumn, Row, Scalar, SqlType, Timeseries
 
@@ -21,6 +22,9 @@ CHUNK_ROWS = 16_384
 
 _TEXT = pa.large_string()
 _NULL = '{"NullValue":true}'
+
+_DATE_MIN_DAYS, _DATE_MAX_DAYS = -719_162, 2_932_896
+"""0001-01-01 and 9999-12-31."""
 _PLAIN_LOW, _PLAIN_HIGH = 1e-3, 1e7
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 
@@ -141,7 +145,7 @@ def _texts(array: pa.Array, scalar: Scalar) -> pa.Array:
         case Scalar.TIME:
             return pc.cast(array.cast(pa.time64("ns")), _TEXT)
         case Scalar.DATE:
-            return pc.cast(array.cast(pa.date32()), _TEXT)
+            return _date_texts(array)
         case Scalar.INTERVAL_DAY_TO_SECOND:
             return _day_to_second_texts(array)
         case Scalar.INTERVAL_YEAR_TO_MONTH:
@@ -175,6 +179,14 @@ def _signed(array: pa.Array) -> tuple[pa.Array, np.ndarray[tuple[int], np.dtype[
     size = numbers.astype(np.uint64)
     size[is_negative] = -size[is_negative]
     return pc.if_else(pa.array(is_negative), pa.scalar("-", _TEXT), pa.scalar("", _TEXT)), size
+
+
+def _date_texts(array: pa.Array) -> pa.Array:
+    """Raises QueryFailed for a year that four digits do not hold, which arithmetic can reach."""
+    bounds = pc.min_max(array).as_py()
+    if bounds["min"] is not None and (bounds["min"] < _DATE_MIN_DAYS or bounds["max"] > _DATE_MAX_DAYS):
+        raise QueryFailed("A date of the result is out of range")
+    return pc.cast(array.cast(pa.date32()), _TEXT)
 
 
 def _day_to_second_texts(array: pa.Array) -> pa.Array:

@@ -10,14 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import structlog
+import structlog.testing
 
 from headwater.engine.engine import Engine, Run
 from headwater.engine.relations import Relations
-from headwater.errors import Conflict, Corrupt, QueryFailed
+from headwater.errors import Conflict, Corrupt, QueryFailed, Unavailable
 from headwater.model.scan import BlockPart, Scan, ScanRequest, TimeRange
 from headwater.model.table import TIME, Column, ColumnKind, TableId
 from headwater.model.types import Scalar
@@ -183,7 +186,7 @@ def test_other_files_are_refused(engine: Engine, blocks: Path, tmp_path: Path) -
         "glob('/etc/*')",
         f"read_parquet('{str(blocks).replace(chr(39), chr(39) * 2)}/../outside.parquet')",
     ):
-        with pytest.raises((QueryFailed, Corrupt, AssertionError)) as fault:
+        with pytest.raises((QueryFailed, Corrupt, Unavailable)) as fault:
             engine.run(f"SELECT * FROM {source}", {}, timeout_s=9)
         assert "root" not in str(fault.value)
 
@@ -224,7 +227,7 @@ def test_statements_beside_the_check_are_refused_by_the_lock(engine: Engine, tmp
 
 def test_python_objects_are_no_tables(engine: Engine) -> None:
     secrets = pa.table({"a": [1]})
-    with pytest.raises(AssertionError, match="secrets"):
+    with pytest.raises(Unavailable, match="secrets"):
         engine.run("SELECT * FROM secrets", {}, timeout_s=9)
     assert secrets.num_rows == 1
 
@@ -232,9 +235,9 @@ def test_python_objects_are_no_tables(engine: Engine) -> None:
 def test_one_run_does_not_see_the_tables_of_another(engine: Engine) -> None:
     scan = Scan(request(), (memory([1]),), ())
     assert rows(engine, "SELECT count(*) FROM s", scan) == [(1,)]
-    with pytest.raises(AssertionError):
+    with pytest.raises(Unavailable):
         engine.run("SELECT count(*) FROM s", {}, timeout_s=9)
-    with pytest.raises(AssertionError):
+    with pytest.raises(Unavailable):
         engine.run('SELECT count(*) FROM "s memory 0"', {}, timeout_s=9)
 
 
@@ -253,6 +256,33 @@ def test_faults_are_in_our_words(engine: Engine) -> None:
         with pytest.raises(QueryFailed) as fault:
             engine.run(sql, {}, timeout_s=9)
         assert fault.value.message == (message or "bigint addition overflow: 9223372036854775807 + 1")
+
+
+def test_a_statement_the_engine_cannot_read_is_our_fault(engine: Engine) -> None:
+    for statement in ("SELEC 1", "SELECT nope", "SELECT nope(1)", "SELECT 1 + []"):
+        with pytest.raises(Unavailable, match="The lowered statement is wrong"):
+            engine.run(statement, {}, timeout_s=9)
+    assert rows(engine, "SELECT 1") == [(1,)]
+
+
+def test_an_ended_database_is_replaced(tmp_path: Path) -> None:
+    """A checkpoint that is told to fail ends a database for good, as the engine's own errors do."""
+    made = Engine(threads=1, memory_bytes=64 << 20, directories=())
+    ended = duckdb.connect(str(tmp_path / "ended.db"))
+    ended.execute("SET debug_checkpoint_abort = 'before_header'")
+    ended.execute("CREATE TABLE t (a INTEGER)")
+    with pytest.raises(duckdb.FatalException):
+        ended.execute("FORCE CHECKPOINT")
+    made._database = ended
+    with structlog.testing.capture_logs() as logs, pytest.raises(QueryFailed) as fault:
+        made.run("SELECT 1", {}, timeout_s=9)
+    assert fault.value.message == "The query failed while it was run"
+    assert [(log["event"], log["log_level"]) for log in logs] == [("database_ended", "error")]
+    assert "Checkpoint aborted" in logs[0]["reason"]
+    assert rows(made, "SELECT hw_date_text(0)") == [("1970-01-01",)]
+    with pytest.raises((QueryFailed, Corrupt)):
+        made.run("SELECT * FROM read_text('/etc/passwd')", {}, timeout_s=9)
+    made.close()
 
 
 def test_bad_blocks_are_corrupt(engine: Engine, blocks: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from headwater.errors import Invalid
 from headwater.model.time import NS_PER_S, FixedClock
 from headwater.model.types import OutputColumn, Scalar
-from headwater.query.cursor import REPEAT_WINDOW_S, RUN_LIFE_S, Cursors, Run
+from headwater.query.cursor import REPEAT_WINDOW_S, RUN_BYTES, RUN_LIFE_S, Cursors, Run
 from headwater.query.result import Result
 
 COLUMNS = (OutputColumn("a", Scalar.BIGINT),)
@@ -31,7 +31,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def cursors(clock: FixedClock) -> Cursors:
-    return Cursors(b"k" * 32, clock, memory_bytes=1_000)
+    return Cursors(b"k" * 32, clock, memory_bytes=1_000 + 2 * RUN_BYTES)
 
 
 def begin(cursors: Cursors, clock: FixedClock, query_id: str, client_token: str | None = None) -> Run:
@@ -90,9 +90,35 @@ def test_the_oldest_results_make_room_and_the_newest_stays(cursors: Cursors, clo
     for number in range(3):
         run = begin(cursors, clock, f"Q{number}")
         tokens.append(cursors.token(run, 1))
-        cursors.ended(run, 600)
-    with pytest.raises(Invalid):
-        cursors.resume(tokens[0], "SELECT 1")
-    with pytest.raises(Invalid):
-        cursors.resume(tokens[1], "SELECT 1")
-    assert cursors.resume(tokens[2], "SELECT 1")[1] == 1
+        cursors.ended(run, 600 if number < 2 else 20 * RUN_BYTES)
+        assert [_is_kept(cursors, token) for token in tokens] == {0: [True], 1: [False, True]}.get(
+            number, [False, False, True]
+        )
+
+
+def test_two_calls_at_once_with_one_client_token_are_counted_once(cursors: Cursors, clock: FixedClock):
+    for number in range(100):
+        cursors.ended(begin(cursors, clock, f"Q{number}", TOKEN_A), 600)
+    clock.advance(int(REPEAT_WINDOW_S + 1) * NS_PER_S)
+    assert cursors.repeated(TOKEN_A, "SELECT 1", None) is None
+    tokens = []
+    for number in range(2):
+        run = begin(cursors, clock, f"R{number}")
+        tokens.append(cursors.token(run, 1))
+        cursors.ended(run, 1)
+    assert all(_is_kept(cursors, token) for token in tokens)
+
+
+def test_texts_of_runs_take_room_too(cursors: Cursors, clock: FixedClock):
+    for number in range(100):
+        begin(cursors, clock, f"Q{number}", f"{number:032d}")
+    kept = [cursors.repeated(f"{number:032d}", "SELECT 1", None) is not None for number in range(100)]
+    assert kept == [False] * 98 + [True] * 2
+
+
+def _is_kept(cursors: Cursors, token: str) -> bool:
+    try:
+        cursors.resume(token, "SELECT 1")
+    except Invalid:
+        return False
+    return True

@@ -29,11 +29,12 @@ CASES = {
     "WITH c AS (SELECT measure_value::double FROM ops.metrics) SELECT c.measure_value::double FROM c": (
         "measure_value::double double"
     ),
-    # Case: the exact name first, then the only other one. Source: sql.md 1
+    # Names that differ by case only are different names. Source: sql.md 1
     "SELECT host, Host, HOST FROM (SELECT host, Host, 1 AS x FROM odd.cases) AS t(host, Host, HOST)": (
         "host varchar, Host varchar, HOST integer"
     ),
-    'SELECT "A B", measure_NAME, "q""q" FROM odd.cases': 'A B double, measure_NAME varchar, q"q bigint',
+    "SELECT measure_value::DOUBLE FROM ops.metrics": "measure_value::double double",
+    'SELECT "a b", measure_name, "q""q" FROM odd.cases': 'a b double, measure_name varchar, q"q bigint',
     # UNNEST. Source: sql.md 4.2
     "SELECT * FROM UNNEST(ARRAY[1, 2], ARRAY['x']) AS t(a, b)": "a integer, b varchar",
     "SELECT * FROM UNNEST(ARRAY[1]) WITH ORDINALITY AS t(a, n)": "a integer, n bigint",

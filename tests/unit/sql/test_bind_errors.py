@@ -45,7 +45,10 @@ CASES = {
         "line 1:60: 'n' must be an aggregate expression or appear in GROUP BY clause"
     ),
     "SELECT v FROM (VALUES 1) AS a(v), (VALUES 1) AS b(v)": "line 1:8: Column 'v' is ambiguous",
-    "SELECT Vv FROM (VALUES (1, 2)) AS a(vv, VV)": "line 1:8: Column 'Vv' is ambiguous",
+    "SELECT Vv FROM (VALUES (1, 2)) AS a(vv, VV)": "line 1:8: Column 'Vv' does not exist",
+    "SELECT Vv FROM (VALUES 1) AS a(vv)": "line 1:8: Column 'Vv' does not exist",
+    "SELECT A.v FROM (VALUES 1) AS a(v)": "line 1:8: Column 'A.v' does not exist",
+    "SELECT A.* FROM (VALUES 1) AS a(v)": "line 1:8: Unable to resolve reference A",
     "SELECT 1, 2 UNION SELECT 1, 2, 3": "line 1:1: UNION query has different number of fields: 2, 3",
     "SELECT 1 EXCEPT SELECT 'a'": "line 1:1: column 1 in EXCEPT query has incompatible types: integer, varchar",
     "SELECT (SELECT 1, 2)": "line 1:9: Multiple columns returned by subquery are not yet supported. Found 2",
@@ -88,7 +91,9 @@ CASES = {
     f"SELECT n, count(*) {T} GROUP BY GROUPING SETS ((n), ())": "line 1:63: GROUPING SETS is not supported yet",
     f"SELECT n, count(*) {T} GROUP BY CUBE (n)": "line 1:63: CUBE is not supported yet",
     "SELECT @p": "line 1:8: Parameter @p is not supported yet",
-    "SELECT filter(ARRAY[1], x -> x > 0)": "line 1:25: A lambda expression is not supported yet",
+    "SELECT 1 FROM (VALUES 1) AS a(x) FULL JOIN (VALUES 1) AS b(y) ON x IN (SELECT 1)": (
+        "line 1:68: A subquery in the condition of a FULL JOIN is not supported yet"
+    ),
     "UNLOAD (SELECT 1) TO 's3://b/f'": "line 1:1: UNLOAD is not supported yet",
     f"SELECT n, (SELECT max(n) FROM (VALUES 1) AS u(x)) {T}": (
         "line 1:19: An aggregate of nothing but columns of an outer query is not supported yet"

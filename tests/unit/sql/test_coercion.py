@@ -262,6 +262,12 @@ def test_meaningless_casts_are_refused() -> None:
 DOUBLES = st.one_of(st.floats(), st.floats(1e-4, 1e8), st.integers(-(2**53), 2**53).map(float))
 
 
+def test_the_smallest_doubles_have_two_digits_as_javas_have() -> None:
+    numbers = {5e-324: "4.9E-324", -5e-324: "-4.9E-324", 1e-323: "9.9E-324", 2e-323: "2.0E-323", 1e23: "1.0E23"}
+    rows = ", ".join(f"({literal(number, DOUBLE)})" for number in numbers)
+    assert run(f"SELECT hw_double_text(x) FROM (VALUES {rows}) t(x)") == [*numbers.values()]
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(DOUBLES, min_size=1, max_size=8))
 def test_text_of_a_double_is_javas_and_reads_back(numbers: list[float]) -> None:

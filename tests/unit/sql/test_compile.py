@@ -84,8 +84,6 @@ EXAMPLES = {
     int(number): text for number, text in re.findall(r"^-- (\d+)\..*\n((?:.*\n)*?.*);$", _SCRIPT, flags=re.MULTILINE)
 }
 NOT_YET = {
-    20: "line 4:3: A lambda expression is not supported yet",
-    21: "line 1:85: A lambda expression is not supported yet",
     33: "line 3:19: Parameter @scheduled_runtime is not supported yet",
     34: "line 1:1: UNLOAD is not supported yet",
     35: "line 1:1: UNLOAD is not supported yet",
@@ -218,6 +216,19 @@ def test_example_22_change_since_the_previous_sample() -> None:
             expected.append((device, r["time"], None if None in (value, before) else value - before))
             before = value
     assert sorted(rows(EXAMPLES[22]), key=str) == sorted(expected, key=str)
+
+
+def test_examples_20_and_21_hot_points() -> None:
+    samples = _by("hostname", _measured("cpu_utilization", 60 * NS_PER_MINUTE))
+    hot = {host: [r for r in some if r["measure_value::double"] > 80] for host, some in samples.items()}
+    assert dict(rows(EXAMPLES[20])) == {host: len(hot[host]) / len(some) for host, some in samples.items()}
+    expected = [
+        (host, n, r["time"], r["measure_value::double"])
+        for host, some in hot.items()
+        for n, r in enumerate(sorted(some, key=lambda r: r["time"]), 1)
+    ]
+    assert expected
+    assert sorted(rows(EXAMPLES[21])) == sorted(expected)
 
 
 def test_example_25_silent_devices() -> None:

@@ -260,7 +260,6 @@ def test_failure_while_running(text: str) -> None:
     assert caught.value.message == FAILURES[text]
 
 
-@pytest.mark.xfail(strict=True, reason="the engine hoists what TRY and COALESCE share; it must not optimize that")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

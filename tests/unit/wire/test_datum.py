@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from headwater.errors import QueryFailed
 from headwater.model.time import timestamp_text
 from headwater.model.types import Array, Field, OutputColumn, Row, Scalar, Timeseries
 from headwater.wire.datum import CHUNK_ROWS, column_info, double_texts, rows_json
@@ -224,3 +225,9 @@ def test_column_info_names_what_has_a_name():
     assert column_info([OutputColumn("i", Scalar.INTERVAL_DAY_TO_SECOND)]) == [
         {"Name": "i", "Type": {"ScalarType": "INTERVAL_DAY_TO_SECOND"}}
     ]
+
+
+@pytest.mark.parametrize("days", [-719_163, 2_932_897])
+def test_a_date_past_four_digits_of_year_is_a_fault(days: int):
+    with pytest.raises(QueryFailed, match="out of range"):
+        rows_json(pa.table({"c0": pa.array([0, days], pa.int32())}), [OutputColumn("d", Scalar.DATE)])

@@ -22,3 +22,4 @@ REGISTRY = Registry(
 
 resolve = REGISTRY.resolve
 kind = REGISTRY.kind
+shown = REGISTRY.shown

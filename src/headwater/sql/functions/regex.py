@@ -1,7 +1,6 @@
 """Rows of regular expressions. Patterns are Java's, the engine's are RE2's: what differs is refused by name.
 
-A pattern and a replacement must be constants, so that they are checked before the query runs. A group that took no part
-in a match gives '' where Java gives NULL: RE2 does not tell the two apart. Source: sql.md 6.8.
+A pattern and a replacement must be constants, so that they are checked before the query runs. Source: sql.md 6.8.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from headwater.errors import Invalid
 from headwater.sql.coercion import literal, quoted, use_once
 from headwater.sql.signature import Call, Check, Signature, row
 
-_GROUPS_NAMED = 9
+GROUPS_NAMED = 9
 """The highest group that the engine can name."""
 
 
@@ -26,8 +25,11 @@ class Pattern:
     def __init__(self, text: str) -> None:
         self.group_names: dict[str, int] = {}
         self.groups = 0
-        self.text = "".join(self._piece(piece, text) for piece in _pieces(text))
-        self.matches_empty = _accepted(self.text, "")
+        pieces = [self._piece(piece, text) for piece in _pieces(text)]
+        self.text = "".join(pieces)
+        # An empty text has no word for \b to be at the edge of; another may have one around nothing.
+        anywhere = "".join("(?:)" if piece == "\\b" else piece for piece in pieces)
+        self.matches_empty = _accepted(self.text, "") or _accepted(anywhere, "")
 
     def _piece(self, piece: str, text: str) -> str:
         """One piece as the engine writes it: its RE2 knows names of groups only in Python's form."""
@@ -85,8 +87,8 @@ def _check_group(call: Call) -> None:
         raise Invalid("Group cannot be negative")
     if group > groups:
         raise Invalid(f"Pattern has {groups} groups. Cannot access group {group}")
-    if group > _GROUPS_NAMED:
-        raise Invalid(f"Group {group} is not supported: the last one is {_GROUPS_NAMED}")
+    if group > GROUPS_NAMED:
+        raise Invalid(f"Group {group} is not supported: the last one is {GROUPS_NAMED}")
 
 
 def _check_replacement(call: Call) -> None:
@@ -117,8 +119,8 @@ def _replacement(text: str, pattern: Pattern) -> str:
             out.append(plain.replace("\\", "\\\\"))
             continue
         number, digits = _reference(part, pattern)
-        if number > _GROUPS_NAMED:
-            raise Invalid(f"Group {number} is not supported: the last one is {_GROUPS_NAMED}")
+        if number > GROUPS_NAMED:
+            raise Invalid(f"Group {number} is not supported: the last one is {GROUPS_NAMED}")
         out.append(f"\\{number}{digits}")
     return "".join(out)
 
@@ -160,12 +162,14 @@ def _row(text: str, lower: str | Callable[[Call], str], check: Check) -> Signatu
     return row(text, _on_pattern(lower) if isinstance(lower, str) else lower, check=check, source="6.8")
 
 
-_EXTRACT = "CASE WHEN regexp_matches({0}, {1}) THEN regexp_extract({0}, {1}%s) END"
+_EXTRACT = "CASE WHEN regexp_matches({0}, {1}) THEN regexp_extract({0}, {1}) END"
+_FIRST_GROUP = "(regexp_extract_all({0}, {1}, {2}))[1]"
+"""NULL for a group that took no part in the match, for which the engine's regexp_extract has an empty text."""
 
 ROWS = (
     _row("regexp_like(varchar, varchar) -> boolean", "regexp_matches({0}, {1})", _check_pattern),
-    _row("regexp_extract(varchar, varchar) -> varchar", _EXTRACT % "", _check_pattern),
-    _row("regexp_extract(varchar, varchar, integer) -> varchar", _EXTRACT % ", {2}", _check_group),
+    _row("regexp_extract(varchar, varchar) -> varchar", _EXTRACT, _check_pattern),
+    _row("regexp_extract(varchar, varchar, integer) -> varchar", _FIRST_GROUP, _check_group),
     _row("regexp_extract_all(varchar, varchar) -> array(varchar)", "regexp_extract_all({0}, {1})", _check_pattern),
     _row(
         "regexp_extract_all(varchar, varchar, integer) -> array(varchar)",
