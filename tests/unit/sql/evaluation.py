@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,13 @@ from headwater.sql.texts import parse_date, parse_duration, parse_time, parse_ti
 NOW_NS = parse_timestamp("2024-03-09 12:00:00.123456789")
 CONTEXT = Context(NOW_NS)
 ENGINE = Engine(threads=2, memory_bytes=1 << 30, directories=[])
+
+
+@atexit.register
+def _close() -> None:
+    """The engine's bindings complain at exit about every connection that something still refers to."""
+    ENGINE.close()
+    vars(ENGINE).clear()
 
 
 @dataclass(frozen=True)
