@@ -1,4 +1,4 @@
-"""How long a server takes to be ready: an empty folder, then one with 6 h of the CPU workload in the log, then in blocks.
+"""How long a server takes to be ready: an empty folder, then with 6 h of the CPU workload in the log, then in blocks.
 
 Time from starting the process to its ready line, Python's own start included; after a SIGKILL the log is replayed.
 
