@@ -72,6 +72,15 @@ class QuerySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectSettings:
+    """Where buckets are: `file:///FOLDER`, `http(s)://HOST[:PORT]` or nothing; and the keys for it."""
+
+    url: str | None
+    region: str
+    credentials: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings, checked. `data` is an absolute path; the folder may not exist yet."""
 
@@ -81,6 +90,7 @@ class Config:
     wal: WalSettings
     storage: StorageSettings
     query: QuerySettings
+    objects: ObjectSettings
     limits: Limits
 
 
@@ -142,6 +152,16 @@ def optional_url(text: str) -> str | None:
     if not found or int(found[2] or 1) not in range(1, 65_536):
         raise ValueError("http://HOST, https://HOST or one of them with :PORT")
     return found[1]
+
+
+def optional_store(text: str) -> str | None:
+    """An `optional_url`, or `file:///FOLDER` with an absolute path."""
+    if text.startswith("file:///") and len(text) > len("file:///"):
+        return text
+    try:
+        return optional_url(text)
+    except ValueError as error:
+        raise ValueError("file:///FOLDER, http://HOST or https://HOST, the last two also with :PORT") from error
 
 
 def address(text: str) -> tuple[str, int]:
@@ -314,6 +334,32 @@ SETTINGS = (
         "Threads of the query engine; 0 means the number of processors.",
         "query",
     ),
+    Setting(
+        "object_store",
+        "",
+        "URL",
+        optional_store,
+        "Where buckets are: an S3-compatible endpoint, or file:///FOLDER whose folders are the buckets. Without it "
+        "nothing is read from or written to buckets.",
+        "objects",
+    ),
+    Setting(
+        "object_store_region",
+        "us-east-1",
+        "name",
+        matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "lower-case letters, digits and inner hyphens, at most 63"),
+        "Region that requests to the object store are signed for.",
+        "objects",
+    ),
+    Setting(
+        "object_store_credentials",
+        "",
+        "file",
+        optional_path,
+        "AWS shared-credentials file whose [default] keys sign requests to the object store; without it they go "
+        "unsigned.",
+        "objects",
+    ),
 )
 """Units named MiB are 2^20 bytes. An empty default means: none."""
 
@@ -435,6 +481,11 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             memory_bytes=values["query_memory_mb"] * MIB,
             concurrency=values["query_concurrency"] or 2 * processors,
             threads=values["threads"] or processors,
+        ),
+        objects=ObjectSettings(
+            url=values["object_store"],
+            region=values["object_store_region"],
+            credentials=values["object_store_credentials"],
         ),
         limits=Limits(request_body_bytes=values["body_limit_mb"] * MIB),
     )

@@ -13,6 +13,7 @@ ROOMS = {
     "wal": "Write-ahead log",
     "storage": "Memory and blocks",
     "query": "Queries",
+    "objects": "Object store",
 }
 
 HEAD = f"""# Settings

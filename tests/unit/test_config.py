@@ -12,6 +12,12 @@ from headwater.errors import Invalid
 
 BAD = {
     "data": ("", "'' is not a path"),
+    "object_store": (
+        "ftp://host",
+        "'ftp://host' is not file:///FOLDER, http://HOST or https://HOST, the last two also with :PORT",
+    ),
+    "object_store_region": ("Us East", "'Us East' is not lower-case letters, digits and inner hyphens, at most 63"),
+    "object_store_credentials": ("a\0b", "is not a path"),
     "listen": ("localhost", "'localhost' is not HOST:PORT with a port from 0 to 65535"),
     "tls_certificate": ("a\0b", "is not a path"),
     "tls_key": ("a\0b", "is not a path"),
