@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,20 @@ class WalSettings:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """When records leave memory for blocks: by age, by bytes in memory, by bytes of log that replay would read."""
+    """When records leave memory for blocks: by age, by bytes in memory, by bytes of log that replay would read.
+
+    Then the size that blocks are merged to, how fast and how often all of them are read and verified, and the free
+    space below which no records are taken: the larger of a part of the disk and a number of bytes.
+    """
 
     flush_age_s: float
     memory_budget_bytes: int
     log_limit_bytes: int
+    block_target_bytes: int = 256 * MIB
+    scrub_bytes_per_s: float = 10 * MIB
+    scrub_interval_s: float = 7 * 86_400
+    disk_low_percent: int = 5
+    disk_low_bytes: int = 512 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,19 @@ class ObjectSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySettings:
+    """Where the master key is: its 32 bytes, its file, the ARN of a key in a key service, or None for the file of the
+    data folder. With an ARN there are an endpoint and credentials. Prints no secret.
+    """
+
+    master_key: bytes | Path | str | None = field(repr=False)
+    kms_endpoint: str
+    kms_credentials: Path | None
+    cache_bytes: int
+    """For what of blocks is kept decrypted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings, checked. `data` is an absolute path; the folder may not exist yet."""
 
@@ -91,6 +113,7 @@ class Config:
     storage: StorageSettings
     query: QuerySettings
     objects: ObjectSettings
+    keys: KeySettings
     limits: Limits
 
 
@@ -164,6 +187,20 @@ def optional_store(text: str) -> str | None:
         raise ValueError("file:///FOLDER, http://HOST or https://HOST, the last two also with :PORT") from error
 
 
+def master_key(text: str) -> bytes | Path | str | None:
+    """As `KeySettings.master_key`. The faults do not repeat the text, which may be a key."""
+    if text == "file":
+        return None
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        return bytes.fromhex(text)
+    if text.startswith("file:/"):
+        return Path(text.removeprefix("file:"))
+    found = re.fullmatch(r"kms:(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,100})", text)
+    if not found:
+        raise ValueError("file, file:/PATH, kms:ARN of a key, or a key as 64 hexadecimal digits")
+    return found[1]
+
+
 def address(text: str) -> tuple[str, int]:
     """Host and port of `HOST:PORT`; an IPv6 address stands in brackets."""
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):([0-9]{1,5})", text)
@@ -182,6 +219,7 @@ class Setting:
     parse: Callable[[str], Any]
     help: str
     room: str
+    is_secret: bool = False
 
     @property
     def flag(self) -> str:
@@ -191,6 +229,24 @@ class Setting:
     def variable(self) -> str:
         return "HEADWATER_" + self.name.upper()
 
+
+LIMITS = (
+    ("databases", "databases", 10**6, "Most databases there can be."),
+    ("tables", "tables", 10**7, "Most tables there can be, in all databases together."),
+    ("future_minutes", "minutes", 10**6, "How far ahead of the server's clock a record's time may be."),
+    ("dimensions_per_table", "dimensions", 10**4, "Most dimensions a table can have."),
+    ("measure_names_per_table", "names", 10**7, "Most measure names a table can have."),
+    ("attributes_per_table", "attributes", 10**5, "Most attributes the multi-measure records of a table can have."),
+    ("measures_per_record", "values", 10**4, "Most values one multi-measure record can have."),
+    ("dimension_name_bytes", "bytes", 10**4, "Longest name of a dimension, in UTF-8."),
+    ("measure_name_bytes", "bytes", 10**4, "Longest name of a measure or an attribute, in UTF-8."),
+    ("dimension_bytes", "bytes", 10**6, "Names and values of all dimensions of one record together, in UTF-8."),
+    ("record_bytes", "bytes", 10**6, "Measure values of one record together: texts in UTF-8, 8 a number, 1 a boolean."),
+)
+"""The limits that can be set: a field of `Limits`, which has the default, its unit, what it can be set to, and help.
+
+Limits that the service's model states as constraints of a member, as 100 records in a request, are none of these.
+"""
 
 SETTINGS = (
     Setting("data", "headwater-data", "folder", path, "Folder of all data; made at first start.", "server"),
@@ -314,6 +370,54 @@ SETTINGS = (
         "Memory for records not yet in a block; beyond it they are flushed early.",
         "storage",
     ),
+    Setting(
+        "block_target_mb",
+        "256",
+        "MiB",
+        whole(1, 4096),
+        "Size that the blocks of a day are merged to in the background; larger ones are left as they are.",
+        "storage",
+    ),
+    Setting(
+        "disk_low_percent",
+        "5",
+        "percent",
+        whole(0, 50),
+        "Part of the disk that must be free for records to be taken, if it is more than disk_low_mb.",
+        "storage",
+    ),
+    Setting(
+        "disk_low_mb",
+        "512",
+        "MiB",
+        whole(64, 1_048_576),
+        "Space that must be free for records to be taken. Above it and one percent of the disk they are taken again.",
+        "storage",
+    ),
+    Setting(
+        "scrub_mb_s",
+        "10",
+        "MiB a second",
+        whole(1, 10_000),
+        "How fast blocks are read in the background to verify their hashes.",
+        "storage",
+    ),
+    Setting(
+        "scrub_days",
+        "7",
+        "days",
+        whole(1, 365),
+        "How often all blocks are verified; they also are after each start.",
+        "storage",
+    ),
+    Setting(
+        "block_cache_mb",
+        "64",
+        "MiB",
+        whole(1, 1_048_576),
+        "Memory for parts of blocks that were read last, decrypted.",
+        "storage",
+    ),
     Setting("query_timeout_s", "3600", "seconds", seconds(0.1, 86_400), "Longest run of one query.", "query"),
     Setting(
         "query_memory_mb", "1024", "MiB", whole(64, 1_048_576), "Memory for all running queries together.", "query"
@@ -360,6 +464,36 @@ SETTINGS = (
         "unsigned.",
         "objects",
     ),
+    Setting(
+        "master_key",
+        "file",
+        "file, file:/PATH, kms:ARN or 64 hexadecimal digits",
+        master_key,
+        "Where the master key is that encrypts all data: master.key in the data folder or another file, made at first "
+        "start; an AWS-KMS-compatible service; or the key itself, not as a flag. Without it the data cannot be read.",
+        "keys",
+        is_secret=True,
+    ),
+    Setting(
+        "kms_endpoint",
+        "",
+        "URL",
+        optional_url,
+        "Address of the key service that master_key names; without it AWS's own in the region of the ARN.",
+        "keys",
+    ),
+    Setting(
+        "kms_credentials",
+        "",
+        "file",
+        optional_path,
+        "AWS shared-credentials file whose [default] keys sign requests to the key service; it may change at any time.",
+        "keys",
+    ),
+    *(
+        Setting(name, str(getattr(Limits(), name)), unit, whole(1, maximum), text, "limits")
+        for name, unit, maximum, text in LIMITS
+    ),
 )
 """Units named MiB are 2^20 bytes. An empty default means: none."""
 
@@ -378,7 +512,8 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None
         try:
             values[setting.name] = setting.parse(text)
         except ValueError as error:
-            raise _bad(setting.name, source, f"{text!r} is not {error}") from error
+            shown = "the value" if setting.is_secret else repr(text)
+            raise _bad(setting.name, source, f"{shown} is not {error}") from error
     _check_together(values, sources)
     return _config(values, processors)
 
@@ -447,6 +582,10 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
         )
     if values["cell_endpoints"] and values["public_address"]:
         raise _bad("cell_endpoints", sources["cell_endpoints"], "public_address cannot be set with it")
+    if isinstance(values["master_key"], bytes) and sources["master_key"].startswith("flag"):
+        raise _bad("master_key", sources["master_key"], "every user of the machine sees a flag: use the environment")
+    if isinstance(values["master_key"], str) and values["kms_credentials"] is None:
+        raise _bad("master_key", sources["master_key"], "kms_credentials must be set with it")
     if values["log_limit_mb"] < 2 * values["log_segment_mb"]:
         name = max("log_limit_mb", "log_segment_mb", key=lambda n: sources[n] != "default")
         raise _bad(name, sources[name], "log_limit_mb must be at least twice log_segment_mb")
@@ -475,6 +614,11 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             flush_age_s=values["flush_age_s"],
             memory_budget_bytes=values["memory_budget_mb"] * MIB,
             log_limit_bytes=values["log_limit_mb"] * MIB,
+            block_target_bytes=values["block_target_mb"] * MIB,
+            scrub_bytes_per_s=values["scrub_mb_s"] * MIB,
+            scrub_interval_s=values["scrub_days"] * 86_400,
+            disk_low_percent=values["disk_low_percent"],
+            disk_low_bytes=values["disk_low_mb"] * MIB,
         ),
         query=QuerySettings(
             timeout_s=values["query_timeout_s"],
@@ -487,5 +631,19 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             region=values["object_store_region"],
             credentials=values["object_store_credentials"],
         ),
-        limits=Limits(request_body_bytes=values["body_limit_mb"] * MIB),
+        keys=KeySettings(
+            master_key=values["master_key"],
+            kms_endpoint=values["kms_endpoint"] or _kms_endpoint(values["master_key"]),
+            kms_credentials=values["kms_credentials"],
+            cache_bytes=values["block_cache_mb"] * MIB,
+        ),
+        limits=Limits(request_body_bytes=values["body_limit_mb"] * MIB, **{name: values[name] for name, *_ in LIMITS}),
     )
+
+
+def _kms_endpoint(master_key: bytes | Path | str | None) -> str:
+    """AWS's own key service in the region of a key's ARN; nothing where no service is needed."""
+    if not isinstance(master_key, str):
+        return ""
+    region = master_key.split(":")[3]
+    return f"https://kms.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")

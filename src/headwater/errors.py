@@ -58,6 +58,15 @@ class Denied(Fault):
     """The caller may not do this."""
 
 
+class KeyUnusable(Denied):
+    """The key that a database is encrypted with does not exist, is disabled, or is not ours to use."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"The KMS key {key_id} doesn't exist, is disabled or you don't have sufficient permission to use it."
+        )
+
+
 class NotFound(Fault):
     """A named thing does not exist. `kind` is its noun: "database", "table", ..."""
 

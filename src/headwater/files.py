@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import shutil
+import threading
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from headwater.errors import Locked
 
@@ -49,6 +51,64 @@ class OpenFile(Protocol):
         ...
 
 
+class Source(Protocol):
+    """Bytes that any number of threads may read at any place at once: a file, or what stands for one."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on; fewer only where the bytes end."""
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """As `read_at`, for as many bytes as the buffer has room for; how many there were.
+
+        New memory for a large read costs several times what reading and decrypting it does.
+        """
+        data = self.read_at(offset, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None: ...
+
+
+class SourceFile(io.RawIOBase):
+    """A source as a file object, for libraries that want one. Each thread has a position of its own, since such
+    libraries seek and read from several threads at once. Closing it closes the source.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source = source
+        self._position = threading.local()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._source.size_bytes}[whence]
+        self._position.offset = start + offset
+        return start + offset
+
+    def tell(self) -> int:
+        return getattr(self._position, "offset", 0)
+
+    def read(self, size: int = -1) -> bytes:
+        offset = self.tell()
+        data = self._source.read_at(offset, size if size >= 0 else max(0, self._source.size_bytes - offset))
+        self._position.offset = offset + len(data)
+        return data
+
+    def close(self) -> None:
+        if not self.closed:
+            self._source.close()
+        super().close()
+
+
 class Lock(Protocol):
     """A held lock. Keep it: it ends with `release`, or with the process, however that ends."""
 
@@ -62,7 +122,7 @@ class Files(Protocol):
         """The whole file."""
         ...
 
-    def open_reader(self, path: Path, *, site: str) -> BinaryIO:
+    def open_source(self, path: Path, *, site: str) -> Source:
         """The file open for reading at any place; for files too large to read whole. The caller closes it."""
         ...
 
@@ -113,6 +173,10 @@ class Files(Protocol):
         """Space left for us on the device of `path`."""
         ...
 
+    def device_bytes(self, path: Path, *, site: str) -> int:
+        """Size of the device of `path`."""
+        ...
+
     def lock(self, path: Path, *, site: str) -> Lock:
         """Take the kernel's lock on the file `path`, made if missing. Raises Locked when another process has it."""
         ...
@@ -145,8 +209,8 @@ class LocalFiles(Files):
     def read(self, path: Path, *, site: str) -> bytes:
         return path.read_bytes()
 
-    def open_reader(self, path: Path, *, site: str) -> BinaryIO:
-        return path.open("rb")
+    def open_source(self, path: Path, *, site: str) -> Source:
+        return _LocalSource(os.open(path, os.O_RDONLY))
 
     def size(self, path: Path, *, site: str) -> int:
         return path.stat().st_size
@@ -190,6 +254,9 @@ class LocalFiles(Files):
     def free_bytes(self, path: Path, *, site: str) -> int:
         return shutil.disk_usage(path).free
 
+    def device_bytes(self, path: Path, *, site: str) -> int:
+        return shutil.disk_usage(path).total
+
     def lock(self, path: Path, *, site: str) -> Lock:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
         try:
@@ -218,6 +285,30 @@ class _LocalFile(OpenFile):
 
     def close(self, *, site: str) -> None:
         os.close(self._descriptor)
+
+
+class _LocalSource(Source):
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size_bytes = os.fstat(descriptor).st_size
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return os.pread(self._descriptor, length, offset)
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        return os.preadv(self._descriptor, [buffer], offset)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _LocalLock(Lock):

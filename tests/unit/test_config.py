@@ -11,6 +11,17 @@ from headwater.config import SETTINGS, Config, ServerSettings, is_loopback, load
 from headwater.errors import Invalid
 
 BAD = {
+    "databases": ("0", "'0' is not a whole number from 1 to 1000000"),
+    "tables": ("all", "'all' is not a whole number from 1 to 10000000"),
+    "future_minutes": ("-15", "'-15' is not a whole number from 1 to 1000000"),
+    "dimensions_per_table": ("10001", "'10001' is not a whole number from 1 to 10000"),
+    "measure_names_per_table": ("8k", "'8k' is not a whole number from 1 to 10000000"),
+    "attributes_per_table": ("0", "'0' is not a whole number from 1 to 100000"),
+    "measures_per_record": ("", "'' is not a whole number from 1 to 10000"),
+    "dimension_name_bytes": ("1.5", "'1.5' is not a whole number from 1 to 10000"),
+    "measure_name_bytes": ("10001", "'10001' is not a whole number from 1 to 10000"),
+    "dimension_bytes": ("2 KB", "'2 KB' is not a whole number from 1 to 1000000"),
+    "record_bytes": ("0x800", "'0x800' is not a whole number from 1 to 1000000"),
     "data": ("", "'' is not a path"),
     "object_store": (
         "ftp://host",
@@ -34,6 +45,15 @@ BAD = {
     "flush_age_s": ("nan", "'nan' is not a number of seconds from 0.1 to 86400"),
     "memory_budget_mb": ("²", "'²' is not a whole number from 8 to 1048576"),
     "query_timeout_s": ("86401", "'86401' is not a number of seconds from 0.1 to 86400"),
+    "block_target_mb": ("0", "'0' is not a whole number from 1 to 4096"),
+    "disk_low_percent": ("51", "'51' is not a whole number from 0 to 50"),
+    "disk_low_mb": ("63", "'63' is not a whole number from 64 to 1048576"),
+    "block_cache_mb": ("0", "'0' is not a whole number from 1 to 1048576"),
+    "master_key": ("secret", "not file, file:/PATH, kms:ARN of a key, or a key as 64 hexadecimal digits"),
+    "kms_endpoint": ("kms", "'kms' is not http://HOST, https://HOST or one of them with :PORT"),
+    "kms_credentials": ("a\0b", "is not a path"),
+    "scrub_mb_s": ("0", "'0' is not a whole number from 1 to 10000"),
+    "scrub_days": ("366", "'366' is not a whole number from 1 to 365"),
     "query_memory_mb": ("63", "'63' is not a whole number from 64 to 1048576"),
     "query_concurrency": ("", "'' is not a whole number from 0 to 1024"),
     "public_address": ("ftp://x", "'ftp://x' is not http://HOST, https://HOST or one of them with :PORT"),
@@ -72,6 +92,28 @@ def test_the_defaults_are_good() -> None:
     assert config.storage.log_limit_bytes == 256 * 2**20
     assert (config.query.concurrency, config.query.threads) == (6, 3)
     assert config.limits.request_body_bytes == 4 * 2**20
+
+
+def test_the_limits_of_the_service_are_the_defaults_and_each_can_be_set() -> None:
+    """Source: write-api.md 8."""
+    defaults = {
+        "databases": 500,
+        "tables": 50_000,
+        "future_minutes": 15,
+        "dimensions_per_table": 128,
+        "measure_names_per_table": 8_192,
+        "attributes_per_table": 1_024,
+        "measures_per_record": 256,
+        "dimension_name_bytes": 60,
+        "measure_name_bytes": 256,
+        "dimension_bytes": 2_048,
+        "record_bytes": 2_048,
+    }
+    config = loaded()
+    assert {name: getattr(config.limits, name) for name in defaults} == defaults
+    assert {setting.name for setting in SETTINGS if setting.room == "limits"} == set(defaults)
+    for name in defaults:
+        assert getattr(loaded(**{name: "7"}).limits, name) == 7
 
 
 def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path: Path) -> None:

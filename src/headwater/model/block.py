@@ -12,7 +12,8 @@ from headwater.model.table import Columns, TableId
 class Block:
     """One live Parquet file: records of one table and one UTC day, sorted by measure_name, series, time.
 
-    `physical` are its columns. `sha256` is of the whole file, hexadecimal.
+    `physical` are its columns. `sha256` is of the whole file, hexadecimal. `sorted_by` is the physical name of the
+    dimension that rows are sorted by before all else, none first; None when that is measure_name.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Block:
     end_ns: int
     sha256: str
     physical: tuple[str, ...]
+    sorted_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ class Limits:
 
     databases: int = 500
     tables: int = 50_000
+    future_minutes: int = 15
     records_per_request: int = 100
     dimensions_per_table: int = 128
     measure_names_per_table: int = 8_192
@@ -27,6 +28,11 @@ class Limits:
     sql_characters: int = 262_144
     sql_tokens: int = 20_000
     sql_depth: int = 100
+    sql_compile_s: float = 2.0
     page_bytes: int = 1_000_000
     result_bytes: int = 5_000_000_000
     sequence_elements: int = 10_000
+
+    def __hash__(self) -> int:
+        """Of little, because it is asked for with every request: a process has one of these, or few in tests."""
+        return self.dimension_bytes

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headwater.files import Source
 from headwater.model.table import Column, TableId
 from headwater.model.time import TIME_MAX_NS, TIME_MIN_NS
 
@@ -52,18 +53,23 @@ class ScanRequest:
 
 @dataclass(frozen=True, slots=True)
 class BlockPart:
-    """What a scan reads of one block file.
+    """What a scan reads of one block.
 
-    `physical` are the columns the file has. `deleted_rows` are positions to leave out, ascending.
+    `path` is a name that no other block has; `open` gives the bytes of its Parquet file, and may raise what reading a
+    block raises. `physical` are the columns the file has. `deleted_rows` are positions to leave out, ascending.
     `series_ids`, if not None, are all the series in question: a hint for row groups, exact as a filter.
+    `leading`, if not None, is the physical name of the text column that the rows are sorted by, and all its values in
+    question: the same kind of hint, which keeps row groups of other values from being read.
     """
 
     path: str
     physical: frozenset[str]
     rows: int
     bytes: int
+    open: Callable[[], Source] = field(repr=False)
     deleted_rows: npt.NDArray[np.int64] | None = None
     series_ids: tuple[int, ...] | None = None
+    leading: tuple[str, tuple[str, ...]] | None = None
 
 
 @dataclass(slots=True)

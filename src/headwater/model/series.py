@@ -34,6 +34,10 @@ def series_id(measure_name: str, dimensions: tuple[tuple[str, str], ...]) -> int
     parts = [measure_name]
     for pair in dimensions:
         parts.extend(pair)
-    encoded = [part.encode() for part in parts]
-    digest = blake2b(b"".join(b"%d:%b" % (len(e), e) for e in encoded), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    joined = "".join(parts)
+    if joined.isascii():
+        # A character is a byte: one encoding for all, which halves the time.
+        encoded = "".join([f"{len(part)}:{part}" for part in parts]).encode()
+    else:
+        encoded = b"".join([b"%d:%b" % (len(e), e) for e in [part.encode() for part in parts]])
+    return int.from_bytes(blake2b(encoded, digest_size=8).digest(), "little", signed=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NewType
+from typing import NewType, Protocol
 
 from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from headwater.model.types import Scalar
@@ -130,11 +130,13 @@ PAST_GRACE_NS = 25 * NS_PER_MINUTE
 FUTURE_LIMIT_NS = 15 * NS_PER_MINUTE
 
 
-def time_windows(retention: Retention, magnetic_writes: bool, now_ns: int) -> TimeWindows:
+def time_windows(
+    retention: Retention, magnetic_writes: bool, now_ns: int, future_ns: int = FUTURE_LIMIT_NS
+) -> TimeWindows:
     """The windows of a table with `retention` at `now_ns`. Source: storage.md 2, exact."""
     memory_start = now_ns - retention.memory_ns - PAST_GRACE_NS
     start = memory_start - retention.magnetic_ns if magnetic_writes else memory_start
-    return TimeWindows(start, memory_start, now_ns + FUTURE_LIMIT_NS)
+    return TimeWindows(start, memory_start, now_ns + future_ns)
 
 
 def expiry_ns(retention: Retention, now_ns: int) -> int:
@@ -168,3 +170,18 @@ class Table:
     @property
     def magnetic_writes_enabled(self) -> bool:
         return bool(self.magnetic_writes and self.magnetic_writes["EnableMagneticStoreWrites"])
+
+    @property
+    def partition_dimension(self) -> str | None:
+        """The dimension that the table is partitioned by; None when that is measure_name. Source: write-api.md 7."""
+        for part in self.partition_key or ():
+            if part["Type"] == "DIMENSION":
+                return part["Name"]
+        return None
+
+
+class TablesById(Protocol):
+    """What rooms below the catalog's users may ask of it: the settings of a table."""
+
+    def table_by_id(self, id: TableId) -> Table:
+        """The table as it is now. Raises NotFound for a dropped one."""

@@ -17,7 +17,12 @@
     array(T)                      list<T>
     row(...)                      struct<f0, f1, ...>: fields by place, names are ours
     timeseries(T)                 list<struct<t: int64 ns, v: T>>, ascending in t
+    varbinary                     string, two lower-case hexadecimal digits a byte
+    json                          string, the JSON text
+    map(K, V)                     list<struct<f0: K, f1: V>>, ascending in f0, each key once
     ============================  =============================================================
+
+The last three are not known to the service's clients: they live inside a query only, and leave it `as_sent`.
 
 Times are plain integers there because engines round nanosecond timestamps in their own functions (design.md 4).
 Source: sql.md 2.
@@ -43,6 +48,8 @@ class Scalar(Enum):
     INTERVAL_DAY_TO_SECOND = "interval day to second"
     INTERVAL_YEAR_TO_MONTH = "interval year to month"
     UNKNOWN = "unknown"
+    VARBINARY = "varbinary"
+    JSON = "json"
 
     def __str__(self) -> str:
         return self.value
@@ -83,7 +90,42 @@ class Timeseries:
         return f"timeseries({self.value})"
 
 
-SqlType = Scalar | Array | Row | Timeseries
+@dataclass(frozen=True, slots=True)
+class Map:
+    key: SqlType
+    value: SqlType
+
+    def __str__(self) -> str:
+        return f"map({self.key}, {self.value})"
+
+    @property
+    def entries(self) -> Array:
+        """What it is to whoever looks at it as an array."""
+        return Array(Row((Field("key", self.key), Field("value", self.value))))
+
+
+SqlType = Scalar | Array | Row | Timeseries | Map
+
+
+def as_sent(kind: SqlType) -> SqlType:
+    """The type under which a value leaves a query: its Arrow form is the same, and clients know it.
+
+    A map is an array of rows of key and value, a varbinary its hexadecimal text, a JSON value its text. Source: ours;
+    the service has none of these on the wire (sql.md 2).
+    """
+    match kind:
+        case Scalar.VARBINARY | Scalar.JSON:
+            return Scalar.VARCHAR
+        case Array(element):
+            return Array(as_sent(element))
+        case Timeseries(value):
+            return Timeseries(as_sent(value))
+        case Row(fields):
+            return Row(tuple(Field(field.name, as_sent(field.type)) for field in fields))
+        case Map():
+            return as_sent(kind.entries)
+        case _:
+            return kind
 
 
 @dataclass(frozen=True, slots=True)
