@@ -19,15 +19,19 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from headwater.catalog import checks, tables
-from headwater.catalog.keys import Keys, Randomness
+from headwater.catalog.account import Account
+from headwater.catalog.database_keys import DatabaseKeys
+from headwater.catalog.keys import KeyProvider, Keys
 from headwater.catalog.manifest import CatalogManifest
 from headwater.catalog.sqlite import CatalogFile
 from headwater.catalog.tags import Tags, database_resource, table_resource
 from headwater.errors import Conflict, Invalid, NotFound
 from headwater.files import Files
 from headwater.model.limits import Limits
+from headwater.model.region import partition_of
 from headwater.model.table import Database, Retention, Table, TableId
 from headwater.model.time import Clock
+from headwater.sealing import Randomness
 
 CATALOG_FILE = "catalog.sqlite"
 
@@ -40,10 +44,19 @@ class Catalog:
     """Databases and tables of one account. Names compare byte by byte; every method may be called from any thread."""
 
     def __init__(
-        self, file: CatalogFile, account: str, clock: Clock, randomness: Randomness, limits: Limits, keys: Keys
+        self,
+        file: CatalogFile,
+        provider: KeyProvider,
+        account: str,
+        clock: Clock,
+        randomness: Randomness,
+        limits: Limits,
+        keys: Keys,
     ) -> None:
         self.keys = keys
+        self.database_keys = DatabaseKeys(file, account, clock, provider, randomness, self._database_of)
         self.manifest = CatalogManifest.open(file)
+        self.query_account = Account(file, account)
         self._file = file
         self._tags = Tags(account)
         self._account = account
@@ -63,6 +76,7 @@ class Catalog:
         cls,
         files: Files,
         directory: Path,
+        provider: KeyProvider,
         account: str,
         region: str,
         clock: Clock,
@@ -71,13 +85,15 @@ class Catalog:
     ) -> Catalog:
         """Open the catalog of a data folder, or make it. `region` stands in the ARN of a default key made now.
 
-        Raises NewerFormat, Corrupt, Invalid (wrong master key) or Unavailable; then nothing has been changed.
+        Raises NewerFormat, Corrupt, Invalid (wrong master key), KeyUnusable or Unavailable; then nothing has been
+        changed.
         """
         file = CatalogFile.open(files, directory / CATALOG_FILE)
         try:
-            keys = Keys.open(file, files, directory, account, clock, randomness)
-            catalog = cls(file, account, clock, randomness, limits, keys)
-            catalog._load(f"arn:aws:kms:{region}:{account}:key/")
+            keys = Keys.open(file, provider, account, clock, randomness)
+            catalog = cls(file, provider, account, clock, randomness, limits, keys)
+            catalog._load(f"arn:{partition_of(region)}:kms:{region}:{account}:key/", provider.default_kms_key_id)
+            catalog.database_keys.refresh()
         except BaseException:
             file.close()
             raise
@@ -87,23 +103,33 @@ class Catalog:
         self._file.close()
 
     def create_database(self, name: str, kms_key_id: str | None, tags: Mapping[str, str] = NO_TAGS) -> Database:
-        """Make a database. Raises Invalid for the key or a tag, Conflict if the name is taken, QuotaExceeded."""
+        """Make a database with a key of its own.
+
+        Raises Invalid for the key or a tag, Conflict if the name is taken, QuotaExceeded, KeyUnusable, Unavailable.
+        """
         if kms_key_id is not None:
             checks.check_kms_key(kms_key_id)
         checks.check_tags(tags)
+        self._check_new_database(name)
+        row, key = self.database_keys.make(name, kms_key_id or self._default_kms_key)
         with self._file.changing:
-            if self.has_database(name):
-                raise Conflict(f"The database {name} already exists.")
-            checks.check_quota("databases", len(self._databases), self._limits.databases)
+            self._check_new_database(name)
             now_ns = self._clock.now_ns()
-            database = Database(name, kms_key_id or self._default_kms_key, now_ns, now_ns)
+            database = Database(name, row.kms_key_id, now_ns, now_ns)
             with self._file.transaction() as connection:
                 connection.execute(tables.DATABASES.insert(), tables.database_row(self._account, database))
+                self.database_keys.insert(connection, row)
                 self._tags.put_rows(connection, database_resource(name), tags)
             self._tags.replace(database_resource(name), tags)
+            self.database_keys.add(row, key)
             with self._lock:
                 self._add_database(database)
         return database
+
+    def _check_new_database(self, name: str) -> None:
+        if self.has_database(name):
+            raise Conflict(f"The database {name} already exists.")
+        checks.check_quota("databases", len(self._databases), self._limits.databases)
 
     def has_database(self, name: str) -> bool:
         with self._lock:
@@ -129,18 +155,28 @@ class Catalog:
     def update_database(self, name: str, kms_key_id: str) -> Database:
         """Give a database another key; with the key it has nothing changes, not even the time of the last update.
 
-        Raises NotFound, Invalid for the key.
+        New blocks use it at once; the data keys of old ones are rewrapped by a job. Of two calls at the same time the
+        first wins, and both answer what it made of the database. Raises NotFound, Invalid for the key, KeyUnusable,
+        Unavailable.
         """
+        old = self.database(name)
         checks.check_kms_key(kms_key_id)
+        if old.kms_key_id == kms_key_id:
+            return old
+        row, key = self.database_keys.make(name, kms_key_id)
+        if row.kms_key_id == old.kms_key_id:
+            # An alias of the key it has.
+            return old
         with self._file.changing:
-            old = self.database(name)
-            if old.kms_key_id == kms_key_id:
-                return old
-            new = replace(old, kms_key_id=kms_key_id, updated_ns=self._clock.now_ns())
+            if self.database(name) is not old:
+                return self.database(name)
+            new = replace(old, kms_key_id=row.kms_key_id, updated_ns=self._clock.now_ns())
             with self._file.transaction() as connection:
                 of = tables.DATABASES
                 chosen = of.update().where(of.c.account == self._account, of.c.name == name)
                 connection.execute(chosen, tables.database_row(self._account, new))
+                self.database_keys.insert(connection, row)
+            self.database_keys.add(row, key)
             with self._lock:
                 self._databases[name] = new
         return new
@@ -152,9 +188,11 @@ class Catalog:
                 raise Invalid(f"The database {name} cannot be deleted because it contains tables.")
             with self._file.transaction() as connection:
                 of = tables.DATABASES
+                self.database_keys.delete_rows(connection, name)
                 connection.execute(of.delete().where(of.c.account == self._account, of.c.name == name))
                 self._tags.delete_rows(connection, database_resource(name))
             self._tags.replace(database_resource(name), NO_TAGS)
+            self.database_keys.forget(name)
             with self._lock:
                 del self._databases[name], self._tables[name]
                 self._database_names.remove(name)
@@ -308,9 +346,9 @@ class Catalog:
             return database_resource(self.database(database).name)
         return table_resource(self.table(database, table).id)
 
-    def _load(self, kms_arn: str) -> None:
+    def _load(self, kms_arn: str, default_kms_key: str | None) -> None:
         with self._file.transaction() as connection:
-            self._default_kms_key = self._load_default_kms_key(connection, kms_arn)
+            self._default_kms_key = default_kms_key or self._load_default_kms_key(connection, kms_arn)
             for row in tables.read(connection, tables.DATABASES):
                 if row["account"] == self._account:
                     self._add_database(tables.database_of(row))
@@ -318,6 +356,9 @@ class Catalog:
                 if row["account"] == self._account:
                     self._add_table(tables.table_of(row))
             self._tags.load(connection)
+            self.query_account.load(connection)
+            blocks = ((table, block) for table in self._tables_by_id for block in self.manifest.load(table).blocks)
+            self.database_keys.load(connection, (f"{table}/{block.id}" for table, block in blocks))
 
     def _load_default_kms_key(self, connection: sa.Connection, kms_arn: str) -> str:
         """The ARN of the account's default key, made when the account is first seen and never changed."""
@@ -343,6 +384,9 @@ class Catalog:
         if database is None:
             raise NotFound("database", name)
         return database
+
+    def _database_of(self, table: TableId) -> str:
+        return self.table_by_id(table).database
 
     def _is(self, table: Table) -> sa.ColumnElement[bool]:
         return sa.and_(tables.TABLES.c.account == self._account, tables.TABLES.c.id == table.id)

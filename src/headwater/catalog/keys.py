@@ -1,40 +1,68 @@
-"""The master key, and what the catalog keeps encrypted under it: access keys and the key of pagination tokens.
+"""The root key of a data folder, and what the catalog keeps encrypted under it: access keys, the keys of page tokens
+and of the log.
 
-`catalog.Catalog` opens this; `server` asks it for secrets. Nothing readable of a secret is on the disk: only the
-master key's own file, which is drawn in docs/format/catalog.md.
+`catalog.Catalog` opens this; `server` asks it for secrets, `wal` for the keys of segments. The root key itself is in
+the catalog, wrapped by a key provider: that it can be unwrapped is how a wrong master key is told from the right one.
+Nothing readable of a secret is on the disk. Drawn in docs/format/catalog.md.
 """
 
 from __future__ import annotations
 
 import base64
 import threading
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from headwater.catalog import tables
 from headwater.catalog.sqlite import CatalogFile
-from headwater.errors import Corrupt, Invalid, NewerFormat
-from headwater.files import Files
+from headwater.errors import Corrupt, Invalid
 from headwater.model.time import Clock
+from headwater.sealing import KEY_BYTES, KEY_ID_BYTES, DataKey, DataKeys, Randomness, SealingKey
 
-Randomness = Callable[[int], bytes]
-"""Gives that many random bytes: `secrets.token_bytes`, or a seeded source in tests."""
-
-MASTER_KEY_FILE = "master.key"
-
-_KEY_BYTES = 32
-_NONCE_BYTES = 12
-_MAGIC = "headwater-master-key"
-_FORMAT_VERSION = 1
-_CHECK = "check"
-_CHECK_VALUE = b"headwater"
+_ROOT_KEY = "root_key"
 _TOKEN_KEY = "token_key"  # noqa: S105 - the name of a key, not a key
+_LOG_KEY = "log_key"
+
+
+class WrongKey(Corrupt):
+    """What was to be unwrapped was not wrapped by this key for this purpose."""
+
+
+class Wrapped(NamedTuple):
+    """A key wrapped by a provider: `kms_key_id` is the name it has for the key that did it, as complete as it can."""
+
+    kms_key_id: str
+    data: bytes
+
+
+class KeyProvider(Protocol):
+    """Who holds the master keys and never gives them away: wraps our keys and unwraps them.
+
+    `purpose` is bound to what is wrapped. A `kms_key_id` of None is the master key of the folder.
+    """
+
+    name: str
+    """What a message calls the master key."""
+
+    default_kms_key_id: str | None
+    """The name of the master key as a `KmsKeyId`; None if it has none."""
+
+    lease_s: float
+    """How long an unwrapped key may be used before it must be unwrapped again."""
+
+    def create(self) -> None:
+        """Make the master key, if that is this provider's to do and it is not made yet. Before a folder's first use."""
+        ...
+
+    def wrap(self, key: bytes, kms_key_id: str | None, purpose: str) -> Wrapped:
+        """Raises KeyUnusable, Unavailable; Invalid or Corrupt when the master key cannot be read."""
+        ...
+
+    def unwrap(self, wrapped: bytes, kms_key_id: str | None, purpose: str) -> bytes:
+        """Raises WrongKey; and as `wrap`."""
+        ...
 
 
 class AccessKey(NamedTuple):
@@ -47,29 +75,34 @@ class AccessKey(NamedTuple):
         return f"AccessKey(id={self.id!r}, secret=***)"
 
 
-@dataclass(frozen=True, slots=True)
-class MasterKey:
-    """Encrypts and authenticates small values; what a value is for is part of it, so that none can be moved.
+class LogKeys(DataKeys):
+    """Keys of the log's segments, which hold records of every database of the account: wrapped under the log key."""
 
-    Nonces are random: one key encrypts a few thousand values in its life, far from where two could meet.
-    """
+    def __init__(self, account: str, log_key: bytes, randomness: Randomness) -> None:
+        self._account = account
+        self._key = SealingKey(log_key)
+        self._randomness = randomness
 
-    key: bytes = field(repr=False)
+    def new(self, place: str) -> DataKey:
+        context = self._context(place)
+        key, wrapped = new_data_key(self._key, context, self._randomness)
+        return DataKey(key, bytes(KEY_ID_BYTES) + wrapped, context.encode())
 
-    def seal(self, value: bytes, purpose: str, randomness: Randomness) -> bytes:
-        """Nonce and AES-256-GCM ciphertext of `value`."""
-        nonce = randomness(_NONCE_BYTES)
-        return nonce + AESGCM(self.key).encrypt(nonce, value, purpose.encode())
+    def open(self, place: str, slot: bytes) -> DataKey:
+        context = self._context(place)
+        return DataKey(unwrapped(self._key, slot[KEY_ID_BYTES:], context), slot, context.encode())
 
-    def unseal(self, data: bytes, purpose: str) -> bytes:
-        """Raises InvalidTag if `data` was not sealed by this key for this purpose."""
-        return AESGCM(self.key).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], purpose.encode())
+    def check(self, place: str) -> None:
+        """What was opened with the folder stays open."""
+
+    def _context(self, place: str) -> str:
+        return f"log/{self._account}/{place}"
 
 
 class Keys:
     """Access keys of one account, decrypted in memory.
 
-    `token_key` encrypts pagination tokens: 32 bytes, the same for the life of the catalog.
+    `token_key` encrypts pagination tokens: 32 bytes, the same for the life of the catalog. `log` are those of segments.
     """
 
     def __init__(
@@ -77,44 +110,38 @@ class Keys:
         file: CatalogFile,
         account: str,
         clock: Clock,
-        master_key: MasterKey,
-        token_key: bytes,
+        root: SealingKey,
+        values: Mapping[str, bytes],
         secrets: dict[str, str],
+        randomness: Randomness,
     ) -> None:
         self._file = file
         self._account = account
         self._clock = clock
-        self._master_key = master_key
+        self._root = root
         self._secrets = secrets
         self._lock = threading.Lock()
-        self.token_key = token_key
+        self.token_key = values[_TOKEN_KEY]
+        self.log = LogKeys(account, values[_LOG_KEY], randomness)
 
     @classmethod
     def open(
-        cls, catalog: CatalogFile, files: Files, directory: Path, account: str, clock: Clock, randomness: Randomness
+        cls, catalog: CatalogFile, provider: KeyProvider, account: str, clock: Clock, randomness: Randomness
     ) -> Keys:
-        """Read the keys; at first start make the master key and the token key.
+        """Read the keys; at first start make them, and let the provider make the master key.
 
-        Raises Invalid if the master key is missing or another one, Corrupt, NewerFormat; nothing is changed then.
+        Raises Invalid if the master key is missing or another one, Corrupt, NewerFormat, KeyUnusable, Unavailable;
+        nothing is changed then.
         """
         with catalog.transaction() as connection:
             sealed = {row["name"]: row["value"] for row in tables.read(connection, tables.SECRETS)}
             rows = [row for row in tables.read(connection, tables.ACCESS_KEYS) if row["account"] == account]
-        path = directory / MASTER_KEY_FILE
         if not sealed:
-            master_key = _make_master_key(files, path, randomness)
-            sealed = _make_secrets(catalog, master_key, randomness)
-        else:
-            master_key = _read_master_key(files, path)
-        _check(master_key, sealed[_CHECK], path)
-        return cls(
-            catalog,
-            account,
-            clock,
-            master_key,
-            _open(master_key, sealed[_TOKEN_KEY], _TOKEN_KEY),
-            {row["id"]: _open(master_key, row["secret"], _purpose(account, row["id"])).decode() for row in rows},
-        )
+            sealed = _make(catalog, provider, randomness)
+        root = SealingKey(_unwrap_root(provider, sealed[_ROOT_KEY]))
+        values = {name: unwrapped(root, sealed[name], name) for name in (_TOKEN_KEY, _LOG_KEY)}
+        secrets = {row["id"]: unwrapped(root, row["secret"], _purpose(account, row["id"])).decode() for row in rows}
+        return cls(catalog, account, clock, root, values, secrets, randomness)
 
     def create_access_key(self, randomness: Randomness) -> AccessKey:
         """Make and store an access key: 20 characters of id, 40 of secret, as AWS's are. Durable when returned."""
@@ -122,7 +149,7 @@ class Keys:
         row = {
             "account": self._account,
             "id": key.id,
-            "secret": self._master_key.seal(key.secret.encode(), _purpose(self._account, key.id), randomness),
+            "secret": self._root.seal(key.secret.encode(), _purpose(self._account, key.id), randomness),
             "created_ns": self._clock.now_ns(),
         }
         with self._file.transaction() as connection:
@@ -141,56 +168,40 @@ class Keys:
             return sorted(self._secrets)
 
 
+def new_data_key(under: SealingKey, purpose: str, randomness: Randomness) -> tuple[bytes, bytes]:
+    """A fresh key, and the same wrapped for that purpose."""
+    key = randomness(KEY_BYTES)
+    return key, under.seal(key, purpose, randomness)
+
+
+def unwrapped(under: SealingKey, sealed: bytes, purpose: str) -> bytes:
+    """A value of ours, read back. Raises Corrupt."""
+    try:
+        return under.unseal(sealed, purpose)
+    except InvalidTag as error:
+        raise Corrupt(f"keys: the encrypted value {purpose} is not what was written") from error
+
+
 def _purpose(account: str, access_key_id: str) -> str:
     return f"access_key/{account}/{access_key_id}"
 
 
-def _make_master_key(files: Files, path: Path, randomness: Randomness) -> MasterKey:
-    """A first start cut short after this step leaves the file: the next one goes on with it."""
-    if files.exists(path, site="catalog.master_key.exists"):
-        return _read_master_key(files, path)
-    key = randomness(_KEY_BYTES)
-    text = f"{_MAGIC} {_FORMAT_VERSION} {key.hex()} {zlib.crc32(key):08x}\n"
-    files.write_file(path, text.encode(), site="catalog.master_key.write")
-    return MasterKey(key)
-
-
-def _read_master_key(files: Files, path: Path) -> MasterKey:
-    if not files.exists(path, site="catalog.master_key.exists"):
-        raise Invalid(f"The master key {path} is missing; without it this data folder cannot be read.")
-    fields = files.read(path, site="catalog.master_key.read").decode("ascii", "replace").split()
-    if len(fields) == 4 and fields[0] == _MAGIC and fields[1].isdigit() and int(fields[1]) > _FORMAT_VERSION:
-        raise NewerFormat(f"The master key {path} has format version {fields[1]}, this release knows 1.")
-    if len(fields) != 4 or fields[:2] != [_MAGIC, str(_FORMAT_VERSION)]:
-        raise Corrupt(f"{path} is not a master key.")
-    try:
-        key = bytes.fromhex(fields[2])
-    except ValueError as error:
-        raise Corrupt(f"{path} is not a master key.") from error
-    if len(key) != _KEY_BYTES or fields[3] != f"{zlib.crc32(key):08x}":
-        raise Corrupt(f"The master key {path} fails its checksum.")
-    return MasterKey(key)
-
-
-def _make_secrets(catalog: CatalogFile, master_key: MasterKey, randomness: Randomness) -> dict[str, bytes]:
-    values = {_CHECK: _CHECK_VALUE, _TOKEN_KEY: randomness(_KEY_BYTES)}
-    sealed = {name: master_key.seal(value, name, randomness) for name, value in values.items()}
+def _make(catalog: CatalogFile, provider: KeyProvider, randomness: Randomness) -> dict[str, bytes]:
+    """The secrets of a new folder, durable. A first start cut short before has made the master key at most."""
+    provider.create()
+    root = randomness(KEY_BYTES)
+    sealed = {_ROOT_KEY: provider.wrap(root, None, _ROOT_KEY).data}
+    for name in (_TOKEN_KEY, _LOG_KEY):
+        sealed[name] = SealingKey(root).seal(randomness(KEY_BYTES), name, randomness)
     with catalog.transaction() as connection:
         for name, value in sealed.items():
             connection.execute(tables.SECRETS.insert(), tables.sealed(tables.SECRETS, {"name": name, "value": value}))
     return sealed
 
 
-def _check(master_key: MasterKey, sealed: bytes, path: Path) -> None:
+def _unwrap_root(provider: KeyProvider, wrapped: bytes) -> bytes:
     """Recognise a wrong master key before anything is read with it. Source: reliability.md 6."""
     try:
-        master_key.unseal(sealed, _CHECK)
-    except InvalidTag as error:
-        raise Invalid(f"{path} is not the master key that this data folder was made with.") from error
-
-
-def _open(master_key: MasterKey, sealed: bytes, purpose: str) -> bytes:
-    try:
-        return master_key.unseal(sealed, purpose)
-    except InvalidTag as error:
-        raise Corrupt(f"catalog: the encrypted value {purpose} is not what was written") from error
+        return provider.unwrap(wrapped, None, _ROOT_KEY)
+    except WrongKey as error:
+        raise Invalid(f"{provider.name} is not the master key that this data folder was made with.") from error

@@ -28,6 +28,8 @@ _PRAGMAS = (
     "PRAGMA fullfsync=ON",
     "PRAGMA foreign_keys=ON",
     "PRAGMA cell_size_check=ON",
+    # What is deleted is overwritten: a retired key is gone.
+    "PRAGMA secure_delete=ON",
 )
 
 

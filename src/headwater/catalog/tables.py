@@ -113,6 +113,7 @@ BLOCKS = _table(
     _integer("end_ns"),
     _text("sha256"),
     _text("physical"),
+    _text("sorted_by", nullable=True),
     PrimaryKeyConstraint("account", "table_id", "id"),
     _of_table(),
 )
@@ -134,6 +135,28 @@ TAGS = _table(
     _text("key"),
     _text("value"),
     PrimaryKeyConstraint("account", "resource", "key"),
+)
+
+DATABASE_KEYS = _table(
+    "database_keys",
+    _text("account"),
+    _text("id"),
+    _text("database_name"),
+    _integer("number"),
+    _text("kms_key_id"),
+    Column("wrapped", LargeBinary, nullable=False),
+    _integer("created_ns"),
+    PrimaryKeyConstraint("account", "id"),
+    sa.UniqueConstraint("account", "database_name", "number"),
+    ForeignKeyConstraint(["account", "database_name"], ["databases.account", "databases.name"]),
+)
+
+REWRAPPED_KEYS = _table(
+    "rewrapped_keys",
+    _text("account"),
+    _text("place"),
+    Column("slot", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account", "place"),
 )
 
 ACCESS_KEYS = _table(
@@ -270,6 +293,7 @@ def block_row(account: str, of: block.Block) -> dict[str, Any]:
             "end_ns": of.end_ns,
             "sha256": of.sha256,
             "physical": json.dumps(of.physical),
+            "sorted_by": of.sorted_by,
         },
     )
 
@@ -285,6 +309,7 @@ def block_of(row: Row) -> block.Block:
         end_ns=row["end_ns"],
         sha256=row["sha256"],
         physical=tuple(json.loads(row["physical"])),
+        sorted_by=row["sorted_by"],
     )
 
 

@@ -21,6 +21,7 @@ from headwater.files import LocalFiles
 from headwater.model.limits import Limits
 from headwater.model.table import Retention, TableId
 from headwater.model.time import FixedClock
+from support.keys import PROVIDER
 
 ACCOUNT = "123456789012"
 CLOCK = FixedClock(1_700_000_000_000_000_000)
@@ -31,7 +32,7 @@ MEASURE = {"Type": "MEASURE"}
 
 def open_catalog(directory: Path, account: str = ACCOUNT, limits: Limits | None = None) -> Catalog:
     limits = limits or Limits()
-    return Catalog.open(LocalFiles(), directory, account, "us-east-1", CLOCK, RANDOMNESS.randbytes, limits)
+    return Catalog.open(LocalFiles(), directory, PROVIDER, account, "us-east-1", CLOCK, RANDOMNESS.randbytes, limits)
 
 
 @pytest.fixture

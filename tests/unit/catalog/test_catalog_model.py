@@ -17,6 +17,7 @@ from headwater.files import LocalFiles
 from headwater.model.limits import Limits
 from headwater.model.table import Retention
 from headwater.model.time import FixedClock
+from support.keys import PROVIDER
 
 # Few names, so that they meet; chosen to differ by case, by prefix, and to sort around each other's separators.
 NAMES = st.sampled_from(["abc", "Abc", "abc.d", "abc-d", "..."])
@@ -43,7 +44,9 @@ class CatalogAndDictionary(RuleBasedStateMachine):
 
     def opened(self) -> Catalog:
         randomness = self.randomness.randbytes
-        return Catalog.open(LocalFiles(), self.directory, "1" * 12, "us-east-1", self.clock, randomness, LIMITS)
+        return Catalog.open(
+            LocalFiles(), self.directory, PROVIDER, "1" * 12, "us-east-1", self.clock, randomness, LIMITS
+        )
 
     def teardown(self) -> None:
         if hasattr(self, "catalog"):

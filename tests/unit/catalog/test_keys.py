@@ -12,18 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.catalog.catalog import Catalog
-from headwater.catalog.keys import MASTER_KEY_FILE, MasterKey
 from headwater.errors import Corrupt, Invalid, NewerFormat
 from headwater.files import LocalFiles
+from headwater.keyring.local import FileKey
+from headwater.keyring.providers import MASTER_KEY_FILE
 from headwater.model.limits import Limits
 from headwater.model.time import FixedClock
+from headwater.sealing import SealingKey
 
 RANDOMNESS = random.Random(11)
 
 
 def open_catalog(directory: Path, account: str = "1" * 12) -> Catalog:
     clock = FixedClock(1_700_000_000_000_000_000)
-    return Catalog.open(LocalFiles(), directory, account, "us-east-1", clock, RANDOMNESS.randbytes, Limits())
+    provider = FileKey(LocalFiles(), directory / MASTER_KEY_FILE, RANDOMNESS.randbytes)
+    return Catalog.open(LocalFiles(), directory, provider, account, "us-east-1", clock, RANDOMNESS.randbytes, Limits())
 
 
 def test_an_access_key_looks_like_one_and_survives_a_restart(tmp_path: Path) -> None:
@@ -125,7 +128,7 @@ def test_a_first_start_that_ended_after_the_master_key_goes_on_with_it(tmp_path:
 @given(value=st.binary(), purpose=st.text(st.characters(codec="utf-8")), seed=st.integers(0, 2**32))
 def test_what_was_sealed_opens_for_its_purpose_only(value: bytes, purpose: str, seed: int) -> None:
     randomness = random.Random(seed)
-    key = MasterKey(randomness.randbytes(32))
+    key = SealingKey(randomness.randbytes(32))
     data = key.seal(value, purpose, randomness.randbytes)
     assert key.unseal(data, purpose) == value
     with pytest.raises(InvalidTag):

@@ -19,6 +19,7 @@ from headwater.model.block import Block, Manifest, ManifestChange, TableManifest
 from headwater.model.limits import Limits
 from headwater.model.table import ColumnKind, Columns, MeasureType, TableId
 from headwater.model.time import FixedClock
+from support.keys import PROVIDER
 
 RANDOMNESS = random.Random(13)
 
@@ -28,7 +29,7 @@ TWO = ONE.with_dimension("Host").with_measure("CPU", ColumnKind.MULTI, MeasureTy
 
 def open_catalog(directory: Path) -> Catalog:
     clock = FixedClock(1_700_000_000_000_000_000)
-    return Catalog.open(LocalFiles(), directory, "1" * 12, "us-east-1", clock, RANDOMNESS.randbytes, Limits())
+    return Catalog.open(LocalFiles(), directory, PROVIDER, "1" * 12, "us-east-1", clock, RANDOMNESS.randbytes, Limits())
 
 
 @pytest.fixture
