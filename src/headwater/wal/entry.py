@@ -1,19 +1,19 @@
 """The codec of one entry of the log: a payload with its place in the order and a checksum over both.
 
-`wal/segment` calls it; nothing else knows how an entry looks. It opens no file and knows nothing of payloads. Each
-segment has a codec of its own, seeded with the segment's salt: an entry that was copied in from elsewhere, or an image
-of one that a client hid in a value, does not pass. Encryption will be put under `encode` and `payload`.
+`wal/segment` calls it; nothing else knows how an entry looks. It opens no file and knows nothing of payloads, which are
+sealed when they come here (`wal/cipher`): torn and damaged entries are told apart without a key. Each segment has a
+codec of its own, seeded with the segment's salt: an entry that was copied in from elsewhere does not pass.
 
     offset  bytes  field (integers are unsigned, little-endian)
     ------  -----  --------------------------------------------------------------
          0      4  magic "HWEN"
-         4      2  format version, 1
-         6      4  payload length
+         4      2  format version, 2
+         6      4  payload length, as sealed
         10      8  sequence number
         18      8  sequence known to be synced when this entry was written
         26      4  CRC-32 of the payload
         30      4  CRC-32 of the salt and bytes 0-29
-        34      n  payload
+        34      n  payload, sealed
 
 Described in docs/format/log.md.
 """
@@ -27,7 +27,7 @@ from zlib import crc32
 from headwater.errors import NewerFormat
 
 ENTRY_MAGIC = b"HWEN"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _FIELDS = Struct("<4sHIQQI")
 _CHECKSUM = Struct("<I")

@@ -24,6 +24,8 @@ import structlog
 from headwater.config import WalSettings
 from headwater.errors import Corrupt, LogFailed
 from headwater.files import TEMPORARY_SUFFIX, Files
+from headwater.sealing import DataKeys
+from headwater.wal.mark import check_range, write_mark
 from headwater.wal.segment import (
     SALT_BYTES,
     SEGMENT_SUFFIX,
@@ -33,6 +35,7 @@ from headwater.wal.segment import (
     damage,
     inspect_segment,
     read_payloads,
+    segment_name,
     segment_number,
 )
 
@@ -61,6 +64,7 @@ class Log:
         files: Files,
         directory: Path,
         settings: WalSettings,
+        keys: DataKeys,
         random_bytes: Callable[[int], bytes],
         sealed: list[Segment],
         active: SegmentWriter,
@@ -70,6 +74,7 @@ class Log:
         self._files = files
         self._directory = directory
         self._settings = settings
+        self._keys = keys
         self._random_bytes = random_bytes
         self._sealed = deque(sealed)
         self._active = active
@@ -89,9 +94,10 @@ class Log:
         files: Files,
         directory: Path,
         settings: WalSettings,
+        keys: DataKeys,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> Log:
-        """Verify every entry, make durable what a crash left, and be ready for appends.
+        """Verify every entry, make durable what a crash left, and be ready for appends. `keys` seal the segments.
 
         Raises Corrupt for damage and NewerFormat for a newer release's file, both before anything is changed on
         disk; LogFailed when the disk fails.
@@ -102,20 +108,22 @@ class Log:
             segments = _read_segments(files, directory, names)
             live = _without_superseded(segments)
             _check(live)
+            first, last = (live[0].header.first_sequence, live[-1].last_sequence) if live else (1, 0)
+            check_range(files, directory, first, last)
             sealed, tail = _split_tail(live)
-            payloads = [payload for segment in tail for _, payload in read_payloads(files, segment)]
+            payloads = [payload for segment in tail for _, payload in read_payloads(files, keys, segment)]
             number = 1 + max((segment.header.number for segment in segments), default=0)
-            last = live[-1].last_sequence if live else 0
-            header = SegmentHeader(number, last + 1 - len(payloads), last, random_bytes(SALT_BYTES))
+            key = keys.new(segment_name(number))
+            header = SegmentHeader(number, last + 1 - len(payloads), last, random_bytes(SALT_BYTES), key.slot)
             # Nothing has been changed up to here.
             _remove(files, directory, [name for name in names if name.endswith(SEGMENT_SUFFIX + TEMPORARY_SUFFIX)])
-            active = SegmentWriter.create(files, directory, header, settings.segment_bytes, payloads)
+            active = SegmentWriter.create(files, directory, header, key, settings.segment_bytes, payloads)
             kept = {segment.path for segment in sealed}
             _remove(files, directory, [segment.path.name for segment in segments if segment.path not in kept])
         except OSError as error:
             raise LogFailed(f"The log in {directory} cannot be opened: {error}") from error
         recovery = _report(live, tail)
-        return cls(files, directory, settings, random_bytes, sealed, active, recovery)
+        return cls(files, directory, settings, keys, random_bytes, sealed, active, recovery)
 
     @property
     def last_sequence(self) -> int:
@@ -169,7 +177,8 @@ class Log:
         try:
             for segment in segments:
                 if segment.last_sequence > after:
-                    yield from (entry for entry in read_payloads(self._files, segment) if entry[0] > after)
+                    entries = read_payloads(self._files, self._keys, segment)
+                    yield from (entry for entry in entries if entry[0] > after)
         except OSError as error:
             raise LogFailed(f"The log in {self._directory} cannot be read: {error}") from error
 
@@ -185,6 +194,14 @@ class Log:
             del self._entry_bytes[: len(covered)]
             self._size_bytes -= sum(covered)
             self._checkpoint += len(covered)
+        if not self._sealed or self._sealed[0].last_sequence > self._checkpoint:
+            return
+        try:
+            write_mark(self._files, self._directory, self._checkpoint)
+        except OSError as error:
+            # The segments stay until the next checkpoint: a full disk is no reason to fail.
+            _logger.warning("log not cut", directory=str(self._directory), error=str(error))
+            return
         try:
             while self._sealed and self._sealed[0].last_sequence <= self._checkpoint:
                 _remove(self._files, self._directory, [self._sealed[0].path.name])
@@ -209,14 +226,17 @@ class Log:
     def _roll(self, payload_bytes: int) -> None:
         """Seal the active segment and go on in a new one that has room for the payload."""
         full, active = self._active.seal(), self._active
+        number = active.header.number + 1
+        key = self._keys.new(segment_name(number))
         header = SegmentHeader(
-            number=active.header.number + 1,
+            number=number,
             first_sequence=full.next_sequence,
             synced=full.last_sequence,
             salt=self._random_bytes(SALT_BYTES),
+            slot=key.slot,
         )
         fresh = SegmentWriter.create(
-            self._files, self._directory, header, self._settings.segment_bytes, room_bytes=payload_bytes
+            self._files, self._directory, header, key, self._settings.segment_bytes, room_bytes=payload_bytes
         )
         with self._lock:
             self._sealed.append(full)

@@ -4,8 +4,8 @@
 hold and which sequence it proves to have been synced.
 
     +-----------------------+  0
-    | header, 46 bytes      |  magic, format version, number, first sequence, synced sequence, salt, checksum
-    +-----------------------+  46
+    | header, 122 bytes     |  magic, format version, number, first sequence, synced sequence, salt, key, checksum
+    +-----------------------+  122
     | entry                 |  wal/entry; sequences without gaps, the first is the header's
     | entry ...             |
     +-----------------------+
@@ -31,15 +31,17 @@ from zlib import crc32
 
 from headwater.errors import Corrupt, NewerFormat
 from headwater.files import TEMPORARY_SUFFIX, Files, OpenFile
+from headwater.sealing import SLOT_BYTES, DataKey, DataKeys
+from headwater.wal.cipher import ADDED_BYTES, PayloadCipher
 from headwater.wal.entry import ENTRY_HEADER_BYTES, ENTRY_MAGIC, EntryCodec
 
 SEGMENT_MAGIC = b"HWSEGMNT"
 FOOTER_MAGIC = b"HWFT"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SALT_BYTES = 8
 SEGMENT_SUFFIX = ".log"
 
-_HEADER = Struct("<8sHQQQ8s")
+_HEADER = Struct(f"<8sHQQQ8s{SLOT_BYTES}s")
 _FOOTER = Struct("<4sHQQ")
 _CHECKSUM = Struct("<I")
 
@@ -66,16 +68,24 @@ def segment_number(name: str) -> int | None:
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
     """First bytes of a segment. `synced` is the highest sequence durable when the file became live: entries up to it
-    are never a torn tail. `salt` is random, and seeds the checksums of everything behind it.
+    are never a torn tail. `salt` is random, and seeds the checksums of everything behind it. `slot` holds the key that
+    payloads are sealed with, wrapped.
     """
 
     number: int
     first_sequence: int
     synced: int
     salt: bytes
+    slot: bytes
+
+    @property
+    def place(self) -> str:
+        """What the keeper of keys knows the segment by."""
+        return segment_name(self.number)
 
     def encode(self) -> bytes:
-        fields = _HEADER.pack(SEGMENT_MAGIC, FORMAT_VERSION, self.number, self.first_sequence, self.synced, self.salt)
+        values = self.number, self.first_sequence, self.synced, self.salt, self.slot
+        fields = _HEADER.pack(SEGMENT_MAGIC, FORMAT_VERSION, *values)
         return fields + _CHECKSUM.pack(crc32(fields))
 
     @classmethod
@@ -87,14 +97,14 @@ class SegmentHeader:
         if len(data) < HEADER_BYTES or not data.startswith(SEGMENT_MAGIC):
             raise Corrupt(f"Segment {name} of the log does not begin with a segment header.")
         fields = data[: _HEADER.size]
-        _, version, number, first_sequence, synced, salt = _HEADER.unpack(fields)
+        _, version, number, first_sequence, synced, salt, slot = _HEADER.unpack(fields)
         if version > FORMAT_VERSION:
             raise NewerFormat(f"Segment {name} of the log has format version {version}; {FORMAT_VERSION} is known.")
-        if _CHECKSUM.unpack_from(data, _HEADER.size)[0] != crc32(fields):
+        if version < FORMAT_VERSION or _CHECKSUM.unpack_from(data, _HEADER.size)[0] != crc32(fields):
             raise Corrupt(f"The header of segment {name} of the log fails its checksum.")
         if number != segment_number(name):
             raise Corrupt(f"Segment {name} of the log has the header of segment {number}.")
-        return cls(number, first_sequence, synced, salt)
+        return cls(number, first_sequence, synced, salt, slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +175,19 @@ def inspect_segment(files: Files, path: Path) -> Segment:
     return Segment(path, header, entry_bytes, is_sealed, synced, 0 if is_sealed else max(0, used - end))
 
 
-def read_payloads(files: Files, segment: Segment) -> Iterator[tuple[int, bytes]]:
-    """Yield sequence and payload of each entry that `segment` counts, verified again.
+def read_payloads(files: Files, keys: DataKeys, segment: Segment) -> Iterator[tuple[int, bytes]]:
+    """Yield sequence and payload of each entry that `segment` counts, verified again and opened.
 
     Raises Corrupt when the file no longer holds them.
     """
     data = files.read(segment.path, site="wal.replay.read")
     codec = EntryCodec(segment.header.salt)
+    cipher = PayloadCipher(keys.open(segment.header.place, segment.header.slot))
     sequence, offset = segment.header.first_sequence, HEADER_BYTES
     for size in segment.entry_bytes:
         header = codec.header(data, offset)
-        payload = codec.payload(data, offset, header) if header and header.sequence == sequence else None
+        sealed = codec.payload(data, offset, header) if header and header.sequence == sequence else None
+        payload = None if sealed is None else cipher.unseal(sequence, sealed)
         if payload is None:
             raise damage(segment.path, offset, sequence)
         yield sequence, payload
@@ -190,11 +202,20 @@ def damage(path: Path, offset: int, sequence: int) -> Corrupt:
 class SegmentWriter:
     """The segment that takes entries. Raises OSError for whatever the disk does; the log then gives up on it."""
 
-    def __init__(self, file: OpenFile, path: Path, header: SegmentHeader, size_bytes: int, sizes: array[int]) -> None:
+    def __init__(
+        self,
+        file: OpenFile,
+        path: Path,
+        header: SegmentHeader,
+        cipher: PayloadCipher,
+        size_bytes: int,
+        sizes: array[int],
+    ) -> None:
         self.path = path
         self.header = header
         self._file = file
         self._codec = EntryCodec(header.salt)
+        self._cipher = cipher
         self._size_bytes = size_bytes
         self._entry_bytes = sizes
         self._offset = HEADER_BYTES + sum(sizes)
@@ -205,6 +226,7 @@ class SegmentWriter:
         files: Files,
         directory: Path,
         header: SegmentHeader,
+        key: DataKey,
         size_bytes: int,
         payloads: Sequence[bytes] = (),
         room_bytes: int = 0,
@@ -212,17 +234,18 @@ class SegmentWriter:
         """Make a segment live: preallocated, header and `payloads` written and synced, then named, name synced.
 
         Its size is `size_bytes`, or more when the payloads and one more entry with `room_bytes` of payload need it.
+        `key` is fresh, and its slot is in the header.
         """
-        codec, first = EntryCodec(header.salt), header.first_sequence
-        entries = [codec.encode(first + i, first + i - 1, payload) for i, payload in enumerate(payloads)]
+        codec, cipher, first = EntryCodec(header.salt), PayloadCipher(key), header.first_sequence
+        entries = [codec.encode(n, n - 1, cipher.seal(n, payload)) for n, payload in enumerate(payloads, first)]
         data = b"".join((header.encode(), *entries))
-        size_bytes = max(size_bytes, len(data) + ENTRY_HEADER_BYTES + room_bytes + FOOTER_BYTES)
+        size_bytes = max(size_bytes, len(data) + ENTRY_HEADER_BYTES + room_bytes + ADDED_BYTES + FOOTER_BYTES)
         path = directory / segment_name(header.number)
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         file = files.create(temporary, size_bytes=size_bytes, site="wal.segment.create")
         _write(file, data, 0, "wal.segment.write")
         files.publish(temporary, path, site="wal.segment.publish")
-        return cls(file, path, header, size_bytes, array("I", map(len, entries)))
+        return cls(file, path, header, cipher, size_bytes, array("I", map(len, entries)))
 
     @property
     def last_sequence(self) -> int:
@@ -231,12 +254,12 @@ class SegmentWriter:
 
     def has_room(self, payload_bytes: int) -> bool:
         """Whether an entry with this payload fits, and a footer behind it."""
-        return self._offset + ENTRY_HEADER_BYTES + payload_bytes + FOOTER_BYTES <= self._size_bytes
+        return self._offset + ENTRY_HEADER_BYTES + payload_bytes + ADDED_BYTES + FOOTER_BYTES <= self._size_bytes
 
     def append(self, payload: bytes) -> int:
         """Write one entry and sync it: durable on return. Returns the bytes it takes."""
         last = self.last_sequence
-        data = self._codec.encode(last + 1, last, payload)
+        data = self._codec.encode(last + 1, last, self._cipher.seal(last + 1, payload))
         _write(self._file, data, self._offset, "wal.append.write")
         self._file.datasync(site="wal.append.sync")
         self._offset += len(data)

@@ -28,7 +28,7 @@ def test_decode_of_encode_is_the_same_wherever_it_stands(
 
 def test_the_bytes_of_an_entry_are_those_of_the_format_page() -> None:
     assert EntryCodec(b"saltsalt").encode(7, 6, b"hello").hex() == (
-        "4857454e0100050000000700000000000000060000000000000086a6103642f059bd68656c6c6f"
+        "4857454e0200050000000700000000000000060000000000000086a61036ba1d0e4f68656c6c6f"
     )
 
 
@@ -65,7 +65,7 @@ def test_an_entry_of_another_segment_is_none() -> None:
 
 def test_a_newer_format_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(entry, "FORMAT_VERSION", 2)
+        patch.setattr(entry, "FORMAT_VERSION", 3)
         newer = EntryCodec(b"saltsalt").encode(7, 6, b"payload")
-    with pytest.raises(NewerFormat, match="Entry 7 of the log has format version 2; 1 is known"):
+    with pytest.raises(NewerFormat, match="Entry 7 of the log has format version 3; 2 is known"):
         EntryCodec(b"saltsalt").header(newer, 0)

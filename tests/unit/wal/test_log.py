@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 
@@ -15,17 +16,23 @@ from headwater.config import WalSettings
 from headwater.errors import Corrupt, LogFailed, NewerFormat
 from headwater.files import Files, LocalFiles
 from headwater.wal import entry, segment
+from headwater.wal.cipher import ADDED_BYTES
 from headwater.wal.entry import ENTRY_HEADER_BYTES, EntryCodec
 from headwater.wal.log import Log, Recovery
-from headwater.wal.segment import SegmentHeader, inspect_segment, segment_name
+from headwater.wal.mark import MARK_FILE
+from headwater.wal.segment import HEADER_BYTES, SegmentHeader, inspect_segment, segment_name, segment_number
 from support.faulty_files import FaultyFiles
+from support.keys import LOG_KEYS
 
 DIRECTORY = Path("/data/wal")
-SMALL = WalSettings(segment_bytes=400)
+ENTRY_BYTES = ENTRY_HEADER_BYTES + ADDED_BYTES
+"""Of an entry without a payload."""
+
+SMALL = WalSettings(segment_bytes=580)
 
 
 def open_log(files: Files, directory: Path = DIRECTORY, settings: WalSettings = SMALL) -> Log:
-    return Log.open(files, directory, settings, Random(7).randbytes)
+    return Log.open(files, directory, settings, LOG_KEYS, Random(7).randbytes)
 
 
 def log_of(files: Files, payloads: Iterable[bytes]) -> Log:
@@ -40,11 +47,28 @@ def numbered(count: int, size: int = 20) -> list[bytes]:
 
 
 def segments(files: FaultyFiles) -> list[str]:
-    return [path.name for path in sorted(files.contents())]
+    return [path.name for path in sorted(files.contents()) if segment_number(path.name)]
 
 
 def last_segment(files: FaultyFiles) -> Path:
-    return max(files.contents())
+    return max(path for path in files.contents() if segment_number(path.name))
+
+
+def payload_place(data: bytes, name: str, sequence: int) -> tuple[int, int]:
+    """Where the payload of an entry of a segment begins and ends."""
+    header = SegmentHeader.decode(data, name)
+    codec, offset = EntryCodec(header.salt), HEADER_BYTES
+    while (found := codec.header(data, offset)) and found.sequence < sequence:
+        offset += found.entry_bytes
+    assert found is not None
+    return offset + ENTRY_HEADER_BYTES, offset + found.entry_bytes
+
+
+def damaged(files: FaultyFiles, path: Path, sequence: int) -> bytes:
+    """The segment with another payload in the entry."""
+    data = files.contents()[path]
+    start, end = payload_place(data, path.name, sequence)
+    return data[:start] + b"?" * (end - start) + data[end:]
 
 
 @given(st.lists(st.lists(st.binary(max_size=600), max_size=8), max_size=4), st.data())
@@ -59,7 +83,7 @@ def test_what_is_appended_is_replayed_in_order_however_the_log_was_stopped(
         for payload in payloads:
             appended.append(payload)
             assert log.append(payload) == len(appended) == log.last_sequence
-        assert log.size_bytes == sum(ENTRY_HEADER_BYTES + len(payload) for payload in appended)
+        assert log.size_bytes == sum(ENTRY_BYTES + len(payload) for payload in appended)
         after = data.draw(st.integers(0, len(appended)))
         assert list(log.replay(after)) == list(enumerate(appended[after:], after + 1))
         stop = data.draw(st.sampled_from(["close", "kill", "power loss"]))
@@ -98,7 +122,7 @@ def test_an_entry_names_the_sequence_that_was_synced_before_it() -> None:
     log_of(files, [b"one", b"two", b"three"])
     data = files.contents()[last_segment(files)]
     codec = EntryCodec(SegmentHeader.decode(data, last_segment(files).name).salt)
-    header = codec.header(data, data.index(b"three") - ENTRY_HEADER_BYTES)
+    header = codec.header(data, payload_place(data, last_segment(files).name, 3)[0] - ENTRY_HEADER_BYTES)
     assert header is not None
     assert (header.sequence, header.synced) == (3, 2)
 
@@ -207,10 +231,10 @@ def test_a_short_write_fails_the_log_for_good() -> None:
     files = FaultyFiles()
     log = log_of(files, [b"one"])
     files.shorten("wal.append.write", 20)
-    with capture_logs() as lines, pytest.raises(LogFailed, match="Only 20 of 37 bytes"):
+    with capture_logs() as lines, pytest.raises(LogFailed, match="Only 20 of 53 bytes"):
         log.append(b"two")
     assert [line["event"] for line in lines] == ["log failed"]
-    with pytest.raises(LogFailed, match="Only 20 of 37 bytes"):
+    with pytest.raises(LogFailed, match="Only 20 of 53 bytes"):
         log.append(b"three")
     assert [payload for _, payload in open_log(files.restart()).replay(0)] == [b"one"]
 
@@ -273,7 +297,7 @@ def test_a_segment_that_cannot_be_read_again_is_a_failed_log() -> None:
 def test_a_checkpoint_deletes_whole_segments_and_never_the_active_one() -> None:
     files = FaultyFiles()
     log = log_of(files, numbered(14))
-    entry_bytes = ENTRY_HEADER_BYTES + 20
+    entry_bytes = ENTRY_BYTES + 20
     kept = {}
     for sequence in range(15):
         log.checkpoint(sequence)
@@ -282,14 +306,14 @@ def test_a_checkpoint_deletes_whole_segments_and_never_the_active_one() -> None:
         kept[sequence] = len(segments(files))
     assert kept == {**dict.fromkeys(range(6), 3), **dict.fromkeys(range(6, 12), 2), **dict.fromkeys(range(12, 15), 1)}
     assert log.append(b"next") == 15
-    assert log.size_bytes == ENTRY_HEADER_BYTES + 4
+    assert log.size_bytes == ENTRY_BYTES + 4
 
 
 def test_a_checkpoint_never_goes_back() -> None:
     log = log_of(FaultyFiles(), numbered(4))
     log.checkpoint(3)
     log.checkpoint(1)
-    assert log.size_bytes == ENTRY_HEADER_BYTES + 20
+    assert log.size_bytes == ENTRY_BYTES + 20
 
 
 def test_the_oldest_segment_goes_first_and_durably_before_the_next() -> None:
@@ -297,7 +321,9 @@ def test_the_oldest_segment_goes_first_and_durably_before_the_next() -> None:
     log = log_of(files, numbered(14))
     files.calls.clear()
     log.checkpoint(14)
-    assert files.calls == [("remove", "wal.remove"), ("sync_directory", "wal.remove.sync")] * 2
+    removals = [call for call in files.calls if call[1] != "wal.mark.write"]
+    assert removals == [("remove", "wal.remove"), ("sync_directory", "wal.remove.sync")] * 2
+    assert files.calls.index(("sync_directory", "wal.mark.write")) < files.calls.index(("remove", "wal.remove"))
 
 
 @pytest.mark.parametrize("stop", ["close", "power loss"])
@@ -353,7 +379,9 @@ def test_a_torn_tail_is_logged_with_its_place() -> None:
     files = FaultyFiles()
     log_of(files, [b"one", b"two"])
     path = last_segment(files)
-    files.put(path, files.contents()[path].replace(b"two", b"t\0\0"))
+    data = files.contents()[path]
+    start, end = payload_place(data, path.name, 2)
+    files.put(path, data[: start + 1] + bytes(end - start - 1) + data[end:])
     with capture_logs() as lines:
         open_log(files)
     assert lines == [
@@ -361,7 +389,7 @@ def test_a_torn_tail_is_logged_with_its_place() -> None:
             "event": "torn tail dropped",
             "log_level": "warning",
             "segment": path.name,
-            "offset": 83,
+            "offset": HEADER_BYTES + ENTRY_BYTES + 3,
             "after": 1,
             "bytes": 35,
         }
@@ -404,9 +432,9 @@ def test_every_flipped_bit_is_refused_or_a_torn_last_entry_and_never_another_pay
                 assert found == payloads[:-1]
                 assert (path, stop) == (last_segment(files), "kill")
                 outcomes["torn"] += 1
-    last_entry_bits = 8 * (ENTRY_HEADER_BYTES + 20)
+    last_entry_bits = 8 * (ENTRY_BYTES + 20)
     assert outcomes["torn"] == (last_entry_bits if stop == "kill" else 0)
-    assert outcomes["refused"] > 8 * sum(ENTRY_HEADER_BYTES + len(payload) for payload in payloads[:-1])
+    assert outcomes["refused"] > 8 * sum(ENTRY_BYTES + len(payload) for payload in payloads[:-1])
     assert outcomes["whole"] <= 8 * (2 * segment.FOOTER_BYTES + 4)
 
 
@@ -435,10 +463,10 @@ def test_damage_is_named_by_segment_offset_and_sequence_and_left_as_it_is() -> N
     files = FaultyFiles()
     log_of(files, [b"one", b"two", b"three"])
     path = last_segment(files)
-    files.put(path, files.contents()[path].replace(b"two", b"owt"))
+    files.put(path, damaged(files, path, 2))
     files.put(DIRECTORY / "000000000002.log.new", b"half a segment")
     before = files.contents()
-    with pytest.raises(Corrupt, match=r"Segment 000000000001.log of the log is damaged at offset 83: entry 2 is not"):
+    with pytest.raises(Corrupt, match=r"Segment 000000000001.log of the log is damaged at offset 175: entry 2 is not"):
         open_log(files)
     assert files.contents() == before
 
@@ -455,7 +483,7 @@ def test_a_bad_last_entry_of_a_sealed_segment_is_damage() -> None:
     files = FaultyFiles()
     log_of(files, numbered(3)).close()
     path = last_segment(files)
-    assert outcome({path: files.contents()[path].replace(numbered(3)[2], b"?" * 20)}) is None
+    assert outcome({path: damaged(files, path, 3)}) is None
 
 
 def test_a_bad_entry_of_a_rewritten_tail_is_damage_though_it_is_the_last() -> None:
@@ -465,7 +493,56 @@ def test_a_bad_entry_of_a_rewritten_tail_is_damage_though_it_is_the_last() -> No
     files = files.power_loss()
     open_log(files)
     path = last_segment(files)
-    assert outcome({path: files.contents()[path].replace(numbered(3)[2], b"?" * 20)}) is None
+    assert outcome({path: damaged(files, path, 3)}) is None
+
+
+def test_a_log_that_has_lost_its_oldest_segment_is_refused() -> None:
+    files = FaultyFiles()
+    log = log_of(files, numbered(14))
+    first, second = segments(files)[:2]
+    log.checkpoint(6)
+    assert segments(files)[0] == second != first
+    contents = files.contents()
+    del contents[DIRECTORY / second]
+    after = FaultyFiles()
+    for path, data in contents.items():
+        after.put(path, data)
+    with pytest.raises(Corrupt, match="begins with entry 13; those from 7 on are needed and missing"):
+        open_log(after)
+    assert after.contents() == contents
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: b"X" + data[1:], lambda data: data[:-1] + b"?"]
+)
+def test_a_damaged_mark_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    files = FaultyFiles()
+    log_of(files, numbered(14)).checkpoint(6)
+    path = DIRECTORY / MARK_FILE
+    files.put(path, damage(files.contents()[path]))
+    with pytest.raises(Corrupt, match="mark of the log"):
+        open_log(files)
+
+
+def test_a_log_that_has_lost_all_its_segments_is_refused() -> None:
+    files = FaultyFiles()
+    log_of(files, numbered(14)).checkpoint(6)
+    after = FaultyFiles()
+    after.put(DIRECTORY / MARK_FILE, files.contents()[DIRECTORY / MARK_FILE])
+    with pytest.raises(Corrupt, match="ends with entry 0; it had entry 6 once"):
+        open_log(after)
+
+
+def test_a_mark_that_cannot_be_written_keeps_the_segments_and_the_log() -> None:
+    files = FaultyFiles()
+    log = log_of(files, numbered(14))
+    before = segments(files)
+    files.fail("pwrite", "wal.mark.write", errno.ENOSPC)
+    log.checkpoint(7)
+    assert segments(files) == before
+    log.append(b"next")
+    log.checkpoint(8)
+    assert segments(files) == before[1:]
 
 
 def test_files_of_other_names_are_left_alone() -> None:
@@ -484,10 +561,10 @@ def test_a_newer_format_is_refused_by_name_and_nothing_is_touched(
 ) -> None:
     files = FaultyFiles()
     with monkeypatch.context() as patch:
-        patch.setattr(module, "FORMAT_VERSION", 2)
+        patch.setattr(module, "FORMAT_VERSION", 3)
         log_of(files, [b"one"])
     before = files.contents()
-    with pytest.raises(NewerFormat, match="of the log has format version 2; 1 is known"):
+    with pytest.raises(NewerFormat, match="of the log has format version 3; 2 is known"):
         open_log(files)
     assert files.contents() == before
 
@@ -495,6 +572,6 @@ def test_a_newer_format_is_refused_by_name_and_nothing_is_touched(
 def test_two_logs_do_not_share_a_salt(tmp_path: Path) -> None:
     salts = set()
     for name in ("a", "b"):
-        Log.open(LocalFiles(), tmp_path / name, SMALL)
+        Log.open(LocalFiles(), tmp_path / name, SMALL, LOG_KEYS)
         salts.add(inspect_segment(LocalFiles(), tmp_path / name / segment_name(1)).header.salt)
     assert len(salts) == 2

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.errors import Corrupt, NewerFormat
+from headwater.sealing import SLOT_BYTES
 from headwater.wal import segment
+from headwater.wal.cipher import ADDED_BYTES, PayloadCipher
 from headwater.wal.entry import ENTRY_HEADER_BYTES, EntryCodec
 from headwater.wal.segment import (
     FOOTER_BYTES,
@@ -24,9 +26,14 @@ from headwater.wal.segment import (
     segment_number,
 )
 from support.faulty_files import FaultyFiles
+from support.keys import LOG_KEYS
 
 DIRECTORY = Path("/data/wal")
 UINT64 = st.integers(0, 2**64 - 1)
+
+
+def header(number: int) -> SegmentHeader:
+    return SegmentHeader(number, 11, 10, b"saltsalt", b"k" * SLOT_BYTES)
 
 
 def files_with_directory() -> FaultyFiles:
@@ -36,17 +43,20 @@ def files_with_directory() -> FaultyFiles:
 
 
 def write(files: FaultyFiles, payloads: list[bytes], appended: list[bytes], size_bytes: int = 4096) -> SegmentWriter:
-    writer = SegmentWriter.create(
-        files, DIRECTORY, SegmentHeader(3, 11, 10 + len(payloads), b"saltsalt"), size_bytes, payloads
-    )
+    key = LOG_KEYS.new(segment_name(3))
+    header = SegmentHeader(3, 11, 10 + len(payloads), b"saltsalt", key.slot)
+    writer = SegmentWriter.create(files, DIRECTORY, header, key, size_bytes, payloads)
     for payload in appended:
         writer.append(payload)
     return writer
 
 
-@given(st.integers(0, 10**12 - 1), UINT64, UINT64, st.binary(min_size=8, max_size=8))
-def test_a_header_decodes_to_what_was_encoded(number: int, first: int, synced: int, salt: bytes) -> None:
-    header = SegmentHeader(number, first, synced, salt)
+SLOTS = st.binary(min_size=SLOT_BYTES, max_size=SLOT_BYTES)
+
+
+@given(st.integers(0, 10**12 - 1), UINT64, UINT64, st.binary(min_size=8, max_size=8), SLOTS)
+def test_a_header_decodes_to_what_was_encoded(number: int, first: int, synced: int, salt: bytes, slot: bytes) -> None:
+    header = SegmentHeader(number, first, synced, salt, slot)
     assert SegmentHeader.decode(header.encode() + b"more", segment_name(number)) == header
 
 
@@ -59,10 +69,12 @@ def test_a_footer_decodes_to_what_was_encoded(count: int, last: int, before: byt
 
 
 def test_header_and_footer_have_the_bytes_of_the_format_page() -> None:
-    assert SegmentHeader(3, 11, 10, b"saltsalt").encode().hex() == (
-        "48575345474d4e54010003000000000000000b000000000000000a0000000000000073616c7473616c7431c1bd40"
+    assert header(3).encode().hex() == (
+        "48575345474d4e54020003000000000000000b000000000000000a0000000000000073616c7473616c74"
+        + "6b" * SLOT_BYTES
+        + "963f581a"
     )
-    assert Footer(2, 12).encode(b"saltsalt").hex() == "48574654010002000000000000000c00000000000000a59a083b"
+    assert Footer(2, 12).encode(b"saltsalt").hex() == "48574654020002000000000000000c00000000000000c7478ed1"
 
 
 @given(st.integers(0, 10**12 - 1), st.integers(0, 10**12 - 1))
@@ -83,7 +95,7 @@ def test_a_segment_is_read_as_it_was_written(payloads: list[bytes], appended: li
     ours = writer.seal() if sealing else writer.snapshot()
     read = inspect_segment(files, writer.path)
     assert (read.entry_bytes, read.is_sealed, read.torn_bytes) == (ours.entry_bytes, sealing, 0)
-    assert list(read_payloads(files, read)) == list(enumerate(payloads + appended, 11))
+    assert list(read_payloads(files, LOG_KEYS, read)) == list(enumerate(payloads + appended, 11))
     assert read.last_sequence == writer.last_sequence == 10 + len(payloads) + len(appended)
 
 
@@ -97,20 +109,20 @@ def test_a_sealed_segment_gives_its_unused_space_back() -> None:
 
 def test_room_is_kept_for_the_footer() -> None:
     files = files_with_directory()
-    writer = write(files, [], [], size_bytes=200)
-    largest = 200 - HEADER_BYTES - ENTRY_HEADER_BYTES - FOOTER_BYTES
+    writer = write(files, [], [], size_bytes=300)
+    largest = 300 - HEADER_BYTES - ENTRY_HEADER_BYTES - ADDED_BYTES - FOOTER_BYTES
     assert writer.has_room(largest)
     assert not writer.has_room(largest + 1)
     writer.append(b"x" * largest)
     writer.seal()
-    assert files.size(writer.path, site="test") == 200
+    assert files.size(writer.path, site="test") == 300
 
 
 def test_a_segment_is_made_larger_for_payloads_that_need_it() -> None:
     files = files_with_directory()
-    writer = SegmentWriter.create(
-        files, DIRECTORY, SegmentHeader(1, 1, 0, b"saltsalt"), 100, [b"x" * 500], room_bytes=300
-    )
+    key = LOG_KEYS.new(segment_name(1))
+    first = SegmentHeader(1, 1, 0, b"saltsalt", key.slot)
+    writer = SegmentWriter.create(files, DIRECTORY, first, key, 100, [b"x" * 500], room_bytes=300)
     assert writer.has_room(300)
     assert not writer.has_room(301)
 
@@ -119,33 +131,49 @@ def test_what_stands_behind_a_bad_entry_still_proves_what_was_synced() -> None:
     files = files_with_directory()
     writer = write(files, [], [b"first", b"second", b"third"])
     data = bytearray(files.read(writer.path, site="test"))
-    data[data.index(b"first")] ^= 1
+    data[HEADER_BYTES + ENTRY_HEADER_BYTES] ^= 1
     files.put(writer.path, bytes(data))
     read = inspect_segment(files, writer.path)
     assert (read.next_sequence, read.synced) == (11, 12)
 
 
-def test_an_image_of_an_entry_within_a_payload_proves_nothing() -> None:
-    """A client may hide in a value what looks like a later entry; without the salt it cannot make a valid one."""
+def test_an_image_of_an_entry_of_another_segment_proves_nothing() -> None:
     files = files_with_directory()
-    image = EntryCodec(b"guessed.").encode(99, 98, b"")
-    writer = write(files, [], [b"x" * 40 + image])
+    image = EntryCodec(b"another.").encode(99, 98, b"")
+    writer = write(files, [], [b"x" * 80])
     data = bytearray(files.read(writer.path, site="test"))
     data[HEADER_BYTES : HEADER_BYTES + 30] = bytes(30)
+    data[HEADER_BYTES + 50 : HEADER_BYTES + 50 + len(image)] = image
     files.put(writer.path, bytes(data))
     read = inspect_segment(files, writer.path)
     assert (read.entry_bytes, read.synced) == (array("I"), 10)
     assert read.torn_bytes == len(bytes(data).rstrip(b"\0")) - HEADER_BYTES
 
 
+def test_an_entry_opens_in_its_own_place_only() -> None:
+    """Whoever can write to the disk can mend checksums, and still not move an entry, nor a segment's key."""
+    key = LOG_KEYS.new(segment_name(3))
+    cipher = PayloadCipher(key)
+    sealed = cipher.seal(11, b"payload")
+    assert b"payload" not in sealed
+    assert cipher.unseal(11, sealed) == b"payload"
+    assert cipher.unseal(12, sealed) is None
+    assert PayloadCipher(LOG_KEYS.new(segment_name(3))).unseal(11, sealed) is None
+    assert PayloadCipher(key._replace(context=b"elsewhere")).unseal(11, sealed) is None
+    with pytest.raises(Corrupt):
+        LOG_KEYS.open(segment_name(4), key.slot)
+
+
 def test_reading_payloads_verifies_them_again() -> None:
     files = files_with_directory()
     writer = write(files, [], [b"first", b"second"])
     seen = writer.snapshot()
-    files.put(writer.path, files.read(writer.path, site="test").replace(b"second", b"sekond"))
-    found = read_payloads(files, seen)
+    data = bytearray(files.read(writer.path, site="test"))
+    data[seen.end - 1] ^= 1
+    files.put(writer.path, bytes(data))
+    found = read_payloads(files, LOG_KEYS, seen)
     assert next(found) == (11, b"first")
-    with pytest.raises(Corrupt, match=r"Segment 000000000003.log of the log is damaged at offset 85: entry 12"):
+    with pytest.raises(Corrupt, match=r"Segment 000000000003.log of the log is damaged at offset 177: entry 12"):
         next(found)
 
 
@@ -154,9 +182,9 @@ def test_reading_payloads_verifies_them_again() -> None:
     [
         (b"", "does not begin with a segment header"),
         (b"\0" * 500, "does not begin with a segment header"),
-        (SegmentHeader(3, 11, 10, b"saltsalt").encode()[:-1], "does not begin with a segment header"),
-        (SegmentHeader(3, 11, 10, b"saltsalt").encode()[:-1] + b"?", "fails its checksum"),
-        (SegmentHeader(4, 11, 10, b"saltsalt").encode(), "has the header of segment 4"),
+        (header(3).encode()[:-1], "does not begin with a segment header"),
+        (header(3).encode()[:-1] + b"?", "fails its checksum"),
+        (header(4).encode(), "has the header of segment 4"),
     ],
 )
 def test_a_bad_header_is_damage(data: bytes, message: str) -> None:
@@ -168,7 +196,7 @@ def test_a_bad_header_is_damage(data: bytes, message: str) -> None:
 
 def test_a_newer_format_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(segment, "FORMAT_VERSION", 2)
-        newer = SegmentHeader(3, 11, 10, b"saltsalt").encode()
-    with pytest.raises(NewerFormat, match=r"Segment 000000000003.log of the log has format version 2; 1 is known"):
+        patch.setattr(segment, "FORMAT_VERSION", 3)
+        newer = header(3).encode()
+    with pytest.raises(NewerFormat, match=r"Segment 000000000003.log of the log has format version 3; 2 is known"):
         SegmentHeader.decode(newer, segment_name(3))
