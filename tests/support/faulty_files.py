@@ -9,16 +9,14 @@ One simplification: a directory is durable as soon as it is made. What is in it 
 from __future__ import annotations
 
 import errno
-import io
 import os
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import BinaryIO
 
 from headwater.errors import Locked
-from headwater.files import FILE_MODE, Files, Lock, OpenFile
+from headwater.files import FILE_MODE, Files, Lock, OpenFile, Source
 
 SECTOR_BYTES = 512
 """What a disk writes whole or not at all."""
@@ -66,7 +64,8 @@ class FaultyFiles(Files):
         self._locked: set[Path] = set()
         self._failures: dict[tuple[str, str], int] = {}
         self._taken_bytes: dict[str, int] = {}
-        self._free_bytes = 1 << 40
+        self.free = 1 << 39
+        """What `free_bytes` answers; the device has twice as much as there is at first."""
 
     def fail(self, operation: str, site: str, number: int = errno.EIO) -> None:
         """Let the next such call raise OSError with this number. A failed sync also loses what it was to sync."""
@@ -119,9 +118,9 @@ class FaultyFiles(Files):
         self._call("read", site)
         return bytes(self._find(path).cached)
 
-    def open_reader(self, path: Path, *, site: str) -> BinaryIO:
-        self._call("open_reader", site)
-        return io.BytesIO(bytes(self._find(path).cached))
+    def open_source(self, path: Path, *, site: str) -> Source:
+        self._call("open_source", site)
+        return _FaultySource(bytes(self._find(path).cached))
 
     def size(self, path: Path, *, site: str) -> int:
         self._call("size", site)
@@ -181,7 +180,11 @@ class FaultyFiles(Files):
 
     def free_bytes(self, path: Path, *, site: str) -> int:
         self._call("free_bytes", site)
-        return self._free_bytes
+        return self.free
+
+    def device_bytes(self, path: Path, *, site: str) -> int:
+        self._call("device_bytes", site)
+        return 1 << 40
 
     def lock(self, path: Path, *, site: str) -> Lock:
         self._call("lock", site)
@@ -244,6 +247,21 @@ class _FaultyFile(OpenFile):
 
     def close(self, *, site: str) -> None:
         self._files._call("close", site)
+
+
+class _FaultySource(Source):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._content)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self._content[offset : offset + length]
+
+    def close(self) -> None:
+        pass
 
 
 class _FaultyLock(Lock):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from headwater.catalog.catalog import Catalog
+from headwater.catalog.keys import KeyProvider
 from headwater.config import StorageSettings, WalSettings
 from headwater.files import Files, LocalFiles
 from headwater.model.limits import Limits
@@ -17,8 +18,11 @@ from headwater.model.scan import Scan, ScanRequest
 from headwater.model.series import Series
 from headwater.model.table import MeasureType, TableId
 from headwater.model.time import FixedClock
+from headwater.sealing import ChunkCache, Vault
 from headwater.storage.store import Store
 from headwater.wal.log import Log
+
+from .keys import PROVIDER
 
 NOW_NS = 1_704_067_800_000_000_000
 
@@ -26,8 +30,20 @@ NOW_NS = 1_704_067_800_000_000_000
 class StoreFolder:
     """`open` and `close` as often as you like; `table` is the one table "db"."t"."""
 
-    def __init__(self, directory: Path, files: Files | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        files: Files | None = None,
+        limits: Limits | None = None,
+        segment_bytes: int = 1 << 20,
+        budget_bytes: int = 256 << 20,
+        provider: KeyProvider = PROVIDER,
+    ) -> None:
+        """`budget_bytes` is that of the memtables and that of the log."""
         self.directory = directory
+        self.provider = provider
+        self.segment_bytes = segment_bytes
+        self.settings = StorageSettings(600, budget_bytes, budget_bytes)
         self.files = files or LocalFiles()
         self.limits = limits or Limits()
         self.clock = FixedClock(NOW_NS)
@@ -38,23 +54,25 @@ class StoreFolder:
         self.table = self.new_table("t")
 
     def new_table(self, name: str) -> TableId:
-        table = self.catalog.create_table("db", name, None, None, None)
-        self.store.create_table(table.id)
-        return table.id
+        return self.catalog.create_table("db", name, None, None, None).id
 
     def open(self) -> None:
         randomness: Callable[[int], bytes] = self._randomness.randbytes
-        self.catalog = Catalog.open(self.files, self.directory, "1" * 12, "r", self.clock, randomness, self.limits)
+        self.catalog = Catalog.open(
+            self.files, self.directory, self.provider, "1" * 12, "r", self.clock, randomness, self.limits
+        )
         self.files.make_directory(self.directory / "blocks", site="test")
-        self.log = Log.open(self.files, self.directory / "log", WalSettings(1 << 20))
-        settings = StorageSettings(600, 256 << 20, 256 << 20)
+        self.log = Log.open(self.files, self.directory / "log", WalSettings(self.segment_bytes), self.catalog.keys.log)
+        self.vault = Vault(self.catalog.database_keys, ChunkCache(1 << 20))
         self.store = Store(
             self.files,
+            self.vault,
             self.directory / "blocks",
             self.log,
             self.catalog.manifest,
+            self.catalog,
             self.clock,
-            settings,
+            self.settings,
             self.limits,
             lambda: randomness(16).hex(),
             self._count_failure,

@@ -16,17 +16,21 @@ _log = structlog.get_logger("jobs")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`run` is called every `interval_s` seconds, counted from the end of the call before."""
+    """`run` is called every `interval_s` seconds, counted from the end of the call before. `cancel` makes a call that
+    takes long end within a moment, and is called when the runner stops.
+    """
 
     name: str
     interval_s: float
     run: Callable[[], None]
+    cancel: Callable[[], None] = lambda: None
 
 
 class Runner:
     """One thread per job, so that a long one delays no other."""
 
     def __init__(self, jobs: tuple[Job, ...]) -> None:
+        self._jobs = jobs
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._loop, args=(job,), name=job.name, daemon=True) for job in jobs]
 
@@ -35,8 +39,10 @@ class Runner:
             thread.start()
 
     def stop(self) -> None:
-        """Let the running calls finish; no new ones begin."""
+        """Cancel the running calls and wait for their end; no new ones begin."""
         self._stopping.set()
+        for job in self._jobs:
+            job.cancel()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()

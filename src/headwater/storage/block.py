@@ -1,19 +1,15 @@
-"""Blocks: writing one day's rows as a Parquet file, and reading single rows of it for the version check.
+"""Blocks: what such a file holds, and reading single rows of it for the version check.
 
-A block is an ordinary Parquet file that any tool opens: dimensions, `measure_name`, `time` and measures under
-their physical names, beside the hidden `_version` and `_series`. Rows are sorted by (measure_name, series id,
-time). Its metadata holds `headwater.format` and the series directory (docs/format/block.md). Queries read
-blocks through the engine, not through here.
+A block is an ordinary Parquet file inside a sealed one (sealing.py): dimensions, `measure_name`, `time` and measures
+under their physical names, beside the hidden `_version` and `_series`. Rows are sorted by (measure_name, series id,
+time). Its metadata holds `headwater.format` and the series directory (docs/format/block.md). Queries read what
+`open_block` gives through the engine; writing is `block_file.py`.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,17 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headwater.errors import Corrupt, NewerFormat
-from headwater.files import Files
-from headwater.model.block import Block
+from headwater.files import Files, Source, SourceFile
 from headwater.model.record import Int64s
 from headwater.model.series import Series
-from headwater.model.table import TableId
+from headwater.sealing import SealedSource, Vault
 
 FORMAT = 1
 ROW_GROUP_ROWS = 65_536
-_FORMAT_KEY = b"headwater.format"
-_DIRECTORY_KEY = b"headwater.series"
-_CACHED_ROW_GROUPS = 64
+FORMAT_KEY = b"headwater.format"
+DIRECTORY_KEY = b"headwater.series"
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -51,47 +45,20 @@ class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True):
         return Series(self.measure_name, self.dimensions)
 
 
-@dataclass(frozen=True, slots=True)
-class BlockContent:
-    """What a flush hands over: sorted rows of one day, and their directory in the same order."""
-
-    table: pa.Table
-    directory: list[DirectoryEntry]
-    start_ns: int
-    end_ns: int
+def open_block(files: Files, vault: Vault, path: Path) -> Source:
+    """The Parquet file of a block, for any number of threads. Raises Corrupt, NewerFormat, KeyUnusable, Unavailable."""
+    try:
+        return SealedSource(files.open_source(path, site="block.read"), place_of(path), vault)
+    except OSError as error:
+        raise Corrupt(f"block {path.name}: {error}") from error
 
 
-def write_block(files: Files, path: Path, content: BlockContent, block_id: str, table: TableId, day: int) -> Block:
-    """Write and sync a block file and describe it; it is live only when the manifest names it."""
-    metadata = {_FORMAT_KEY: str(FORMAT), _DIRECTORY_KEY: _pack(content.directory)}
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        content.table.replace_schema_metadata(metadata),
-        sink,
-        row_group_size=ROW_GROUP_ROWS,
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=[name for name in content.table.column_names if name != "time"],
-        column_encoding={"time": "DELTA_BINARY_PACKED"},
-        write_page_checksum=True,
-        version="2.6",
-    )
-    data = sink.getvalue()
-    files.write_file(path, data, site="block.write")
-    return Block(
-        id=block_id,
-        table=table,
-        day=day,
-        rows=content.table.num_rows,
-        bytes=int(data.size),
-        start_ns=content.start_ns,
-        end_ns=content.end_ns,
-        sha256=hashlib.sha256(data).hexdigest(),
-        physical=tuple(content.table.column_names),
-    )
+def place_of(path: Path) -> str:
+    """What the keeper of keys knows a block by: where it must be to be opened."""
+    return f"{path.parent.name}/{path.stem}"
 
 
-def _pack(directory: list[DirectoryEntry]) -> bytes:
+def pack_directory(directory: list[DirectoryEntry]) -> bytes:
     """Compressed and in base64: readers of Parquet expect text in a file's metadata."""
     packed = msgspec.msgpack.encode(directory)
     return b"%d:%b" % (len(packed), base64.b64encode(pa.compress(packed, "zstd", asbytes=True)))
@@ -106,70 +73,49 @@ def _unpack(text: bytes) -> list[DirectoryEntry]:
 class BlockReader:
     """One block file opened for its directory and for single rows. Not for several threads at once."""
 
-    def __init__(self, files: Files, path: Path) -> None:
-        """Raises Corrupt if the file is no block, NewerFormat if a later release wrote it."""
+    def __init__(self, files: Files, vault: Vault, path: Path) -> None:
+        """Raises Corrupt if the file is no block, NewerFormat if a later release wrote it, KeyUnusable, Unavailable."""
         self._path = path
+        self._source = SourceFile(open_block(files, vault, path))
         try:
-            self._file = pq.ParquetFile(files.open_reader(path, site="block.read"), page_checksum_verification=True)
+            self._file = pq.ParquetFile(self._source)
             metadata = self._file.metadata.metadata or {}
-            version = int(metadata[_FORMAT_KEY])
+            version = int(metadata[FORMAT_KEY])
             if version > FORMAT:
                 raise NewerFormat(f"Block {path.name} has format {version}; this release knows formats up to {FORMAT}.")
-            self.directory = _unpack(metadata[_DIRECTORY_KEY])
+            self.directory = _unpack(metadata[DIRECTORY_KEY])
         except (OSError, KeyError, ValueError, msgspec.DecodeError, pa.ArrowException) as error:
             raise Corrupt(f"block {path.name}: {error}") from error
         self._by_id = {entry.file_id: entry for entry in self.directory}
         starts = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
         self._group_starts = np.concatenate([[0], np.cumsum(starts)])
-        self._cache: OrderedDict[tuple[int, str], pa.ChunkedArray] = OrderedDict()
 
-    def find(self, file_id: int, time_ns: int) -> int | None:
-        """The row of this series and time, or None. Replaced rows are found too."""
-        entry = self._by_id.get(file_id)
-        if entry is None or not entry.start_ns <= time_ns <= entry.end_ns:
-            return None
-        first, last = entry.first_row, entry.first_row + entry.rows
-        for group in range(self._group_of(first), self._group_of(last - 1) + 1):
-            start = int(self._group_starts[group])
-            times = self._times(group)[max(first - start, 0) : last - start]
-            # Versions of one instant may stand side by side; the newest is the last.
-            place = int(np.searchsorted(times, time_ns, "right")) - 1
-            if place >= 0 and times[place] == time_ns:
-                return max(first, start) + place
-        return None
+    def entry(self, file_id: int) -> DirectoryEntry | None:
+        """What the directory says of a series; None if the block has none of it."""
+        return self._by_id.get(file_id)
+
+    def groups(self, first_row: int, end_row: int) -> range:
+        """The row groups that have these rows."""
+        first, last = np.searchsorted(self._group_starts, [first_row, end_row - 1], "right") - 1
+        return range(int(first), int(last) + 1)
+
+    def groups_of(self, rows: Int64s) -> Int64s:
+        """The row group of each row."""
+        groups: Int64s = np.searchsorted(self._group_starts, rows, "right") - 1
+        return groups
+
+    def group_start(self, group: int) -> int:
+        """The first row of a row group."""
+        return int(self._group_starts[group])
+
+    def column(self, group: int, name: str) -> pa.Array:
+        """One column of one row group, by physical name; instants as int64. Raises Corrupt."""
+        try:
+            column = self._file.read_row_group(group, columns=[name]).column(0).combine_chunks()
+        except (OSError, pa.ArrowException) as error:
+            raise Corrupt(f"block {self._path.name}, row group {group}, column {name}: {error}") from error
+        return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
 
     def close(self) -> None:
         self._file.close()
-
-    def version(self, row: int) -> int:
-        return int(self._cell("_version", row))
-
-    def values(self, row: int, names: dict[str, str]) -> dict[str, object]:
-        """The non-null values of one row; `names` maps names of measures to physical ones."""
-        present = set(self._file.schema_arrow.names)
-        found = {name: self._cell(physical, row) for name, physical in names.items() if physical in present}
-        return {name: value for name, value in found.items() if value is not None}
-
-    def _group_of(self, row: int) -> int:
-        return int(np.searchsorted(self._group_starts, row, "right")) - 1
-
-    def _times(self, group: int) -> Int64s:
-        times: Int64s = self._column(group, "time").cast(pa.int64()).to_numpy()
-        return times
-
-    def _cell(self, name: str, row: int) -> Any:
-        group = self._group_of(row)
-        cell = self._column(group, name)[row - int(self._group_starts[group])]
-        return cell.value if pa.types.is_timestamp(cell.type) else cell.as_py()
-
-    def _column(self, group: int, name: str) -> pa.ChunkedArray:
-        key = group, name
-        if key not in self._cache:
-            try:
-                self._cache[key] = self._file.read_row_group(group, columns=[name]).column(0)
-            except (OSError, pa.ArrowException) as error:
-                raise Corrupt(f"block {self._path.name}, row group {group}, column {name}: {error}") from error
-            if len(self._cache) > _CACHED_ROW_GROUPS:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return self._cache[key]
+        self._source.close()

@@ -7,7 +7,7 @@ so whoever took a `Rows` of it keeps what it took.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headwater.model.record import Int64s, RecordColumns
+from headwater.model.record import Int64s
 from headwater.model.table import MeasureType
+from headwater.storage.admitted import Admitted, identity_keys
 from headwater.storage.series import Ordinals
 
 Mask = npt.NDArray[np.bool_]
@@ -31,14 +32,19 @@ ARROW_TYPES = {
 
 
 class Moved(NamedTuple):
-    """Where a chunk's rows went when it was flushed: for each row its block (a place in `block_ids`) and position."""
+    """Where a chunk's rows went when it was flushed: for each row its block (a place in `block_ids`) and position,
+    -1 for a row that went nowhere.
+    """
 
     block_ids: tuple[str, ...]
     block_index: npt.NDArray[np.int32]
     position: Int64s
 
-    def of(self, row: int) -> tuple[str, int]:
-        return self.block_ids[self.block_index[row]], int(self.position[row])
+    def of(self, rows: Int64s) -> Iterator[tuple[str, Int64s]]:
+        """The blocks that have some of these rows, each with their positions in it."""
+        rows = rows[self.position[rows] >= 0]
+        for place in np.unique(self.block_index[rows]).tolist():
+            yield self.block_ids[place], self.position[rows[self.block_index[rows] == place]]
 
 
 @dataclass(eq=False, slots=True)
@@ -66,12 +72,12 @@ class Chunk:
         return len(self.time_ns)
 
     @classmethod
-    def of(cls, records: RecordColumns, ordinals: Ordinals) -> Chunk:
+    def of(cls, batch: Admitted) -> Chunk:
         columns = {
             name: pa.array(values, ARROW_TYPES[measure_type])
-            for (name, measure_type), values in zip(records.layout.columns, records.values, strict=True)
+            for (name, measure_type), values in zip(batch.layout.columns, batch.values, strict=True)
         }
-        return cls(ordinals, records.time_ns, records.version, columns)
+        return cls(batch.ordinals, batch.time_ns, batch.version, columns)
 
     def take(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> Chunk:
         """A chunk of only these rows, in this order."""
@@ -79,47 +85,41 @@ class Chunk:
         columns = {name: column.take(pa.array(indices)) for name, column in self.columns.items()}
         return Chunk(self.ordinals[indices], self.time_ns[indices], self.version[indices], columns)
 
-    def values(self, row: int) -> dict[str, object]:
-        """The measures of one row, nulls left out; doubles as texts of their bits, so that equal means identical."""
-        found = {name: column[row].as_py() for name, column in self.columns.items()}
-        return {name: comparable(value) for name, value in found.items() if value is not None}
+    def taken(self, name: str, rows: Int64s) -> pa.Array | None:
+        """The values of one measure at some rows; None when no row has it."""
+        column = self.columns.get(name)
+        return None if column is None else column.take(pa.array(rows))
 
-    def delete(self, rows: Sequence[int]) -> None:
+    def delete(self, rows: Int64s) -> None:
         """Hide rows that were replaced. Swaps the mask: earlier readers keep theirs."""
         deleted = np.zeros(len(self), np.bool_) if self.deleted is None else self.deleted.copy()
-        deleted[list(rows)] = True
+        deleted[rows] = True
         self.deleted = deleted
 
-    def find(self, ordinals: Ordinals, time_ns: Int64s) -> Int64s:
-        """For each (series, time) the row that holds it and was not replaced, or -1."""
-        found = np.full(len(time_ns), -1, np.int64)
+    def find(self, keys: npt.NDArray[np.uint64], ordinals: Ordinals, time_ns: Int64s) -> Int64s | None:
+        """For each (series, time) the row that holds it and was not replaced, or -1; None when it is -1 for all.
+
+        `keys` are their `identity_keys`.
+        """
         if self._keys is None:
-            keys = identity_keys(self.ordinals, self.time_ns)
-            self._order = np.argsort(keys, kind="stable")
-            self._keys = keys[self._order]
+            own = identity_keys(self.ordinals, self.time_ns)
+            self._order = np.argsort(own, kind="stable")
+            # One more at the end, so that there is a key wherever a search stops.
+            self._keys = np.append(own[self._order], ~np.uint64(0))
         assert self._order is not None
-        wanted = identity_keys(ordinals, time_ns)
-        for i, place in enumerate(np.searchsorted(self._keys, wanted)):
-            while place < len(self._keys) and self._keys[place] == wanted[i]:
-                row = self._order[place]
-                alive = self.deleted is None or not self.deleted[row]
-                if alive and self.ordinals[row] == ordinals[i] and self.time_ns[row] == time_ns[i]:
-                    found[i] = row
+        places = self._keys.searchsorted(keys)
+        hits = (self._keys[places] == keys).nonzero()[0]
+        if not len(hits):
+            return None
+        found = np.full(len(keys), -1, np.int64)
+        for hit in hits.tolist():
+            end = int(self._keys.searchsorted(keys[hit], "right"))
+            for row in self._order[places[hit] : end].tolist():
+                is_live = self.deleted is None or not self.deleted[row]
+                if is_live and self.ordinals[row] == ordinals[hit] and self.time_ns[row] == time_ns[hit]:
+                    found[hit] = row
                     break
-                place += 1
         return found
-
-
-def identity_keys(ordinals: Ordinals, time_ns: Int64s) -> npt.NDArray[np.uint64]:
-    """One 64-bit number per (series, time): equal for equal pairs, seldom equal for others."""
-    mixed = time_ns.view(np.uint64) ^ (ordinals.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    mixed ^= mixed >> np.uint64(31)
-    return mixed * np.uint64(0xBF58476D1CE4E5B9)
-
-
-def comparable(value: object) -> object:
-    """Doubles are equal when their bits are: -0.0 is not 0.0. Everything else is compared as it is."""
-    return value.hex() if isinstance(value, float) else value
 
 
 def merged(chunks: Sequence[Chunk]) -> Chunk | None:

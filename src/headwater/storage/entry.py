@@ -6,17 +6,24 @@ log and the blocks. Layout: docs/format/log.md, "Payload".
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
 from headwater.errors import Corrupt
-from headwater.model.record import Layout, RecordColumns, ValueColumn
-from headwater.model.series import Series
+from headwater.model.record import Int64s, Layout, ValueColumn
 from headwater.model.table import ColumnKind, MeasureType, TableId
+from headwater.storage.admitted import Admitted
+from headwater.storage.arrays import Codes, narrowed, widened
+from headwater.storage.keys import pack_keys
+from headwater.storage.series import Ordinals, SeriesIndex
 
 PAYLOAD_FORMAT = 1
+
+_PACKED_MAX_BYTES = 8 * 1024 * 1024
 
 _NUMPY_TYPES = {
     MeasureType.DOUBLE: np.dtype("<f8"),
@@ -27,12 +34,13 @@ _NUMPY_TYPES = {
 
 
 class _Batch(msgspec.Struct, array_like=True):
-    """`series` are the distinct ones, `row_series` an int32 into them for each row; columns are raw bytes or texts."""
+    """See docs/format/log.md."""
 
     table: str
     kind: str
     columns: list[tuple[str, str]]
-    series: list[msgspec.Raw]
+    rows: int
+    series: bytes
     row_series: bytes
     time_ns: bytes
     version: bytes
@@ -44,83 +52,106 @@ class _Payload(msgspec.Struct, array_like=True):
     batches: list[_Batch]
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Records of one table and layout as the log has them. `keys` are packed; `series` is each row's place in them."""
+
+    table: TableId
+    layout: Layout
+    keys: bytes
+    series: Codes
+    time_ns: Int64s
+    version: Int64s
+    values: tuple[ValueColumn, ...]
+
+
 class SeriesPacker:
-    """Packed keys of series, kept because the same ones come in every request."""
+    """Packed keys of the sets of series that came lately: many clients send the same set every few seconds."""
 
-    def __init__(self, limit: int = 200_000) -> None:
-        self._packed: dict[Series, msgspec.Raw] = {}
-        self._limit = limit
+    def __init__(self) -> None:
+        self._packed: OrderedDict[tuple[TableId, bytes], tuple[bytes, bytes]] = OrderedDict()
+        self._bytes = 0
 
-    def pack(self, series: Series) -> msgspec.Raw:
-        packed = self._packed.get(series)
+    def pack(self, table: TableId, series: SeriesIndex, ordinals: Ordinals) -> tuple[bytes, bytes]:
+        """The keys of the rows' series, each once; and which one each row has, nothing if they are one to one."""
+        key = table, ordinals.tobytes()
+        packed = self._packed.get(key)
         if packed is None:
-            if len(self._packed) >= self._limit:
-                self._packed.clear()
-            packed = self._packed[series] = msgspec.Raw(_encode((series.measure_name, series.sent)))
+            used, row_series = np.unique(ordinals, return_inverse=True)
+            is_plain = len(used) == len(ordinals)
+            keys = pack_keys(series.keys(ordinals if is_plain else used))
+            packed = self._packed[key] = keys, b"" if is_plain else narrowed(row_series).tobytes()
+            self._bytes += _packed_bytes(key, packed)
+            while self._bytes > _PACKED_MAX_BYTES:
+                self._bytes -= _packed_bytes(*self._packed.popitem(last=False))
+        else:
+            self._packed.move_to_end(key)
         return packed
+
+
+def _packed_bytes(key: tuple[TableId, bytes], packed: tuple[bytes, bytes]) -> int:
+    return len(key[1]) + len(packed[0]) + len(packed[1]) + 400
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Payload).decode
-_decode_key = msgspec.msgpack.Decoder(tuple[str, tuple[tuple[str, str], ...]]).decode
 
 
-def encode_payload(batches: Iterable[tuple[TableId, RecordColumns]], packer: SeriesPacker) -> bytes:
+def encode_payload(batches: Iterable[tuple[TableId, SeriesIndex, Admitted]], packer: SeriesPacker) -> bytes:
     """The bytes of one entry."""
-    return _encode(_Payload(PAYLOAD_FORMAT, [_packed(table, records, packer) for table, records in batches]))
+    return _encode(_Payload(PAYLOAD_FORMAT, [_packed(*batch, packer) for batch in batches]))
 
 
-KnownSeries = dict[bytes, Series]
-"""Series by their packed keys: one for a whole replay, since entries name the same series again and again."""
-
-
-def decode_payload(payload: bytes, known: KnownSeries) -> list[tuple[TableId, RecordColumns]]:
-    """What `encode_payload` was given; `index` counts rows of the batch. Adds to `known`. Raises Corrupt."""
+def decode_payload(payload: bytes) -> list[Logged]:
+    """What `encode_payload` was given. Raises Corrupt."""
     try:
         decoded = _decode(payload)
         if decoded.format != PAYLOAD_FORMAT:
             raise Corrupt(f"log entry has payload format {decoded.format}; this release knows format {PAYLOAD_FORMAT}")
-        return [(TableId(batch.table), _unpacked(batch, known)) for batch in decoded.batches]
-    except (msgspec.DecodeError, ValueError, KeyError) as error:
+        return [_unpacked(batch) for batch in decoded.batches]
+    except (ValueError, KeyError) as error:
         raise Corrupt(f"log entry cannot be read: {error}") from error
 
 
-def _packed(table: TableId, records: RecordColumns, packer: SeriesPacker) -> _Batch:
-    place: dict[Series, int] = {}
-    row_series = [place.setdefault(series, len(place)) for series in records.series]
+def _packed(table: TableId, series: SeriesIndex, rows: Admitted, packer: SeriesPacker) -> _Batch:
+    keys, row_series = packer.pack(table, series, rows.ordinals)
     return _Batch(
         table,
-        records.layout.kind.name,
-        [(name, measure_type.name) for name, measure_type in records.layout.columns],
-        [packer.pack(series) for series in place],
-        np.array(row_series, "<i4").tobytes(),
-        records.time_ns.tobytes(),
-        records.version.tobytes(),
-        [values if isinstance(values, list) else values.tobytes() for values in records.values],
+        rows.layout.kind.name,
+        [(name, measure_type.name) for name, measure_type in rows.layout.columns],
+        len(rows),
+        keys,
+        row_series,
+        _once(rows.time_ns).tobytes(),
+        _once(rows.version).tobytes(),
+        [values if isinstance(values, list) else values.tobytes() for values in rows.values],
     )
 
 
-def _unpacked(batch: _Batch, known: KnownSeries) -> RecordColumns:
-    distinct = []
-    for packed in batch.series:
-        raw = bytes(packed)
-        if raw not in known:
-            known[raw] = Series(*_decode_key(raw))
-        distinct.append(known[raw])
-    rows = np.frombuffer(batch.row_series, "<i4")
+def _once(numbers: Int64s) -> Int64s:
+    """Only the first when all are equal, as times and versions of a request often are."""
+    return numbers[:1] if (numbers == numbers[0]).all() else numbers
+
+
+def _unpacked(batch: _Batch) -> Logged:
     columns = tuple((name, MeasureType[measure_type]) for name, measure_type in batch.columns)
-    values: list[ValueColumn] = [
-        column if isinstance(column, list) else _numbers(column, measure_type)
-        for (_, measure_type), column in zip(columns, batch.values, strict=True)
-    ]
-    return RecordColumns(
+    return Logged(
+        table=TableId(batch.table),
         layout=Layout(ColumnKind[batch.kind], columns),
-        index=np.arange(len(rows)),
-        series=[distinct[row] for row in rows],
-        time_ns=np.frombuffer(batch.time_ns, "<i8"),
-        version=np.frombuffer(batch.version, "<i8"),
-        values=tuple(values),
+        keys=batch.series,
+        series=widened(batch.row_series, batch.rows) if batch.row_series else np.arange(batch.rows, dtype=np.int32),
+        time_ns=_each(batch.time_ns, batch.rows),
+        version=_each(batch.version, batch.rows),
+        values=tuple(
+            column if isinstance(column, list) else _numbers(column, measure_type)
+            for (_, measure_type), column in zip(columns, batch.values, strict=True)
+        ),
     )
+
+
+def _each(data: bytes, rows: int) -> Int64s:
+    numbers = np.frombuffer(data, "<i8")
+    return np.full(rows, numbers[0]) if len(numbers) == 1 else numbers
 
 
 def _numbers(data: bytes, measure_type: MeasureType) -> ValueColumn:

@@ -50,13 +50,16 @@ class Memtable:
         """The first sequence that is needed for a replay, 0 when all is in blocks."""
         return self.frozen_first_sequence or self.first_sequence
 
-    def publish(self, chunks: Sequence[Chunk], sequence: int, now_s: float) -> None:
-        """Make rows visible that the log holds durably under `sequence`. Without rows nothing of it is needed here."""
+    def publish(self, chunks: Sequence[Chunk], sequences: tuple[int, int], now_s: float) -> None:
+        """Make rows visible that the log holds durably in the entries from the first to the last of `sequences`.
+
+        Without rows nothing of it is needed here.
+        """
         if not chunks:
             return
         if not self.active:
-            self.first_sequence, self.oldest_arrival_s = sequence, now_s
-        self.last_sequence = sequence
+            self.first_sequence, self.oldest_arrival_s = sequences[0], now_s
+        self.last_sequence = sequences[1]
         self.active = tuple(_gathered([*self.active, *chunks]))
 
     def freeze(self) -> tuple[Chunk, ...]:
@@ -86,7 +89,7 @@ def _size_class(chunk: Chunk) -> int:
 
 def _gathered(chunks: list[Chunk]) -> list[Chunk]:
     """Merge the newest chunks wherever sixteen of one size class have gathered; order of arrival is kept."""
-    for size_class in range(_LARGEST_CLASS):
+    while chunks and (size_class := _size_class(chunks[-1])) < _LARGEST_CLASS:
         run = peers = 0
         for chunk in reversed(chunks):
             of_chunk = _size_class(chunk)
@@ -94,7 +97,8 @@ def _gathered(chunks: list[Chunk]) -> list[Chunk]:
                 break
             run += 1
             peers += of_chunk == size_class
-        if peers >= FAN_OUT:
-            one = merged(chunks[-run:])
-            chunks[-run:] = [one] if one else []
+        if peers < FAN_OUT:
+            break
+        one = merged(chunks[-run:])
+        chunks[-run:] = [one] if one else []
     return chunks

@@ -6,13 +6,20 @@ engine sees one Arrow table for the small chunks together, and large chunks as t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
+from headwater.errors import Corrupt
+from headwater.files import Source
 from headwater.model.scan import BlockPart, Scan, ScanRequest
-from headwater.model.table import MEASURE_NAME, TIME, Column, ColumnKind
+from headwater.model.table import MEASURE_NAME, TIME, Column, ColumnKind, Columns
 from headwater.model.types import Scalar
 from headwater.storage.chunk import Chunk, Mask
+from headwater.storage.live import LiveBlock
 from headwater.storage.series import SeriesIndex
 from headwater.storage.table import Snapshot
 
@@ -21,6 +28,9 @@ LARGE_ROWS = 10_000
 
 HINTED_SERIES = 256
 """At most so many series are named to the engine as a hint for row groups."""
+
+HINTED_VALUES = 256
+"""At most so many values of what a block is sorted by are named to the engine as a hint for row groups."""
 
 _ARROW_TYPES = {
     Scalar.DOUBLE: pa.float64(),
@@ -31,8 +41,17 @@ _ARROW_TYPES = {
 }
 
 
-def build_scan(request: ScanRequest, snapshot: Snapshot, series: SeriesIndex) -> Scan:
-    """The scan of one snapshot. The snapshot is released when the scan is closed."""
+def build_scan(
+    request: ScanRequest,
+    snapshot: Snapshot,
+    series: SeriesIndex,
+    is_damaged: Callable[[str], bool],
+    open_block: Callable[[Path], Source],
+) -> Scan:
+    """The scan of one snapshot. The snapshot is released when the scan is closed.
+
+    Raises Corrupt if it needs a damaged block; `is_damaged` tells by block id. `open_block` is for the reader of rows.
+    """
     chosen = series.select(request.dimensions)
     if chosen is not None and not chosen.any():
         snapshot.release()
@@ -40,7 +59,7 @@ def build_scan(request: ScanRequest, snapshot: Snapshot, series: SeriesIndex) ->
     return Scan(
         request,
         _memory(request, snapshot, series, chosen),
-        _blocks(request, snapshot, series, chosen),
+        _blocks(request, snapshot, series, chosen, is_damaged, open_block),
         snapshot.release,
     )
 
@@ -98,22 +117,51 @@ def _column(column: Column, chunk: Chunk, series: SeriesIndex) -> pa.Array:
 
 
 def _blocks(
-    request: ScanRequest, snapshot: Snapshot, series: SeriesIndex, chosen: Mask | None
+    request: ScanRequest,
+    snapshot: Snapshot,
+    series: SeriesIndex,
+    chosen: Mask | None,
+    is_damaged: Callable[[str], bool],
+    open_block: Callable[[Path], Source],
 ) -> tuple[BlockPart, ...]:
     ids = None
     if chosen is not None:
         ordinals = np.flatnonzero(chosen)
         if len(ordinals) <= HINTED_SERIES:
             ids = tuple(series.ids.view[ordinals].tolist())
-    return tuple(
-        BlockPart(
-            path=str(live.path),
+    parts = []
+    for live, deleted in snapshot.blocks:
+        leading = _leading(request, live, snapshot.columns)
+        if not _may_hold(request, live, leading):
+            continue
+        if is_damaged(live.block.id):
+            raise Corrupt(f"block {live.path.name} is needed and damaged")
+        part = BlockPart(
+            path=f"{live.path.parent.name}/{live.path.name}",
+            open=partial(open_block, live.path),
             physical=frozenset(live.block.physical),
             rows=live.block.rows,
             bytes=live.block.bytes,
             deleted_rows=deleted if len(deleted) else None,
             series_ids=ids,
+            leading=leading,
         )
-        for live, deleted in snapshot.blocks
-        if live.block.end_ns >= request.time.start_ns and live.block.start_ns <= request.time.end_ns
-    )
+        parts.append(part)
+    return tuple(parts)
+
+
+def _leading(request: ScanRequest, live: LiveBlock, columns: Columns) -> tuple[str, tuple[str, ...]] | None:
+    """The condition of the request on what a block is sorted by: physical name and values, sorted; None without one."""
+    sorted_by = live.block.sorted_by or MEASURE_NAME.physical
+    for condition in request.dimensions:
+        column = columns.by_name.get(condition.name)
+        if column is not None and column.physical == sorted_by and len(condition.values) <= HINTED_VALUES:
+            return sorted_by, tuple(sorted(condition.values))
+    return None
+
+
+def _may_hold(request: ScanRequest, live: LiveBlock, leading: tuple[str, tuple[str, ...]] | None) -> bool:
+    """Whether a block may have a row of the request, by what is known of it without reading."""
+    if live.block.end_ns < request.time.start_ns or live.block.start_ns > request.time.end_ns:
+        return False
+    return leading is None or any(live.first <= value <= live.last for value in leading[1])

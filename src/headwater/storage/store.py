@@ -1,33 +1,42 @@
-"""The face of storage: write, scan, flush, close. Knows no SQL and no HTTP.
+"""The face of storage: write, scan, flush, and what becomes of blocks later. Knows no SQL and no HTTP.
 
-A write is staged, logged and synced, published, answered, in that order; requests that wait together share
-one log entry and one sync (`_commit_loop`). What a 200 promises rests on that order. Reads take snapshots and
-never wait for writes.
+A write goes through `commit.py`, a read through `scan.py` and never waits for writes; `changes.py` brings records to
+disk. Jobs call the methods that end in `_due`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from headwater.config import StorageSettings
-from headwater.errors import Corrupt, Fault, NotFound, Throttled, Unavailable
+from headwater.errors import Corrupt, Fault, KeyUnusable, NotFound, Unavailable
 from headwater.files import Files
-from headwater.model.block import Manifest
+from headwater.model.block import Block, Manifest
 from headwater.model.limits import Limits
 from headwater.model.record import Conflict, RecordColumns
 from headwater.model.scan import Scan, ScanRequest
-from headwater.model.table import Columns, TableId
+from headwater.model.table import Columns, TableId, TablesById
 from headwater.model.time import Clock
-from headwater.storage.entry import KnownSeries, SeriesPacker, decode_payload, encode_payload
-from headwater.storage.flush import Flushed, Frozen, write_blocks
+from headwater.sealing import Vault
+from headwater.storage.block import open_block
+from headwater.storage.changes import Changes
+from headwater.storage.commit import Committer
+from headwater.storage.compaction import Compaction
+from headwater.storage.late import LateWrites, decode_reports, has_reports
+from headwater.storage.opened import OpenTables
+from headwater.storage.pace import Pace
+from headwater.storage.replay import Replay
+from headwater.storage.retention import Expiry, expired
 from headwater.storage.scan import build_scan
+from headwater.storage.scrub import Scrubber
+from headwater.storage.space import Space
 from headwater.storage.table import TableStore
 from headwater.wal.log import Log
 
@@ -39,16 +48,6 @@ REPLAYED_BYTES = 8 * 1024 * 1024
 FULL_BUDGETS = 4
 """So many memory budgets of unflushed records, and writes wait for flushes that fail or fall behind."""
 
-_GROUP_REQUESTS = 64
-_WAITING_REQUESTS = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class _Submission:
-    table: TableId
-    batches: list[RecordColumns]
-    done: Future[list[Conflict]]
-
 
 class Store:
     """All tables' records. `open` before use; every method may be called from any thread."""
@@ -56,9 +55,11 @@ class Store:
     def __init__(
         self,
         files: Files,
+        vault: Vault,
         directory: Path,
         log: Log,
         manifest: Manifest,
+        catalog: TablesById,
         clock: Clock,
         settings: StorageSettings,
         limits: Limits,
@@ -66,277 +67,229 @@ class Store:
         on_failure: Callable[[], None],
     ) -> None:
         """`directory` holds a folder of blocks per table. `on_failure` is called once if the log fails for good."""
-        self._files = files
-        self._directory = directory
         self._log = log
         self._manifest = manifest
         self._clock = clock
         self._settings = settings
-        self._limits = limits
-        self._new_id = new_id
-        self._on_failure = on_failure
-        self._packer = SeriesPacker()
-        self._tables: dict[TableId, TableStore] = {}
-        self._existing: set[TableId] = set()
-        self._tables_lock = threading.Lock()
-        self._waiting: deque[_Submission] = deque()
-        self._arrived = threading.Condition()
-        self._flushing = threading.Lock()
-        self._published_sequence = 0
-        self._is_closing = False
-        self._is_failed = False
-        self._is_full = False
-        self._thread = threading.Thread(target=self._commit_loop, name="commit", daemon=True)
+        self._keys = vault.keys
+        self._open_block = partial(open_block, files, vault)
+        self._tables = OpenTables(files, vault, directory, manifest, limits, self._replay_one)
+        self.late = LateWrites(catalog, clock, new_id)
+        self._expiry = Expiry(catalog, clock)
+        self._committer = Committer(log, self.late, clock, self._tables.get, on_failure)
+        self._pace = Pace(clock)
+        self._scrubber = Scrubber(
+            files,
+            manifest,
+            clock,
+            self._pace,
+            self._tables.path_of,
+            settings.scrub_bytes_per_s,
+            settings.scrub_interval_s,
+        )
+        self._changes = Changes(
+            files,
+            vault,
+            log,
+            manifest,
+            catalog,
+            self._tables,
+            self._committer,
+            self.late,
+            self._expiry,
+            new_id,
+            settings.log_limit_bytes,
+        )
+        self._compaction = Compaction(
+            files,
+            vault,
+            self._tables,
+            self._changes,
+            self._scrubber,
+            clock,
+            self._pace,
+            new_id,
+            settings.block_target_bytes,
+        )
+        self._space = Space(files, directory.parent, clock, settings.disk_low_percent, settings.disk_low_bytes)
+        self._reshaping = threading.Lock()
+        """Held by whoever takes blocks away: compaction and retention."""
 
     def open(self) -> None:
         """Remove files that no manifest names, replay the log, start taking writes. Raises Corrupt on damage."""
-        self._existing = set(self._manifest.tables())
-        flushed = max((self._manifest.load(table).checkpoint for table in self._existing), default=0)
+        checkpoints = {table: self._manifest.load(table).checkpoint for table in self._manifest.tables()}
+        flushed = max(checkpoints.values(), default=0)
         if self._log.last_sequence < flushed:
             raise Corrupt(f"the log ends at sequence {self._log.last_sequence}, blocks hold records up to {flushed}")
-        self._remove_unnamed()
-        replayed = 0
-        checkpoints: dict[TableId, int] = {}
-        known: KnownSeries = {}
-        for sequence, payload in self._log.replay(0):
-            self._published_sequence = sequence
-            for table_id, records in decode_payload(payload, known):
-                if table_id not in self._existing:
-                    continue
-                table = self._table(table_id)
-                if sequence > checkpoints.setdefault(table_id, table.checkpoint):
-                    conflicts = table.stage([records]).conflicts
-                    if conflicts:
-                        raise Corrupt(f"entry {sequence} of the log was accepted and is refused now: {conflicts[0]}")
-                    table.publish(sequence, self._clock.monotonic_s())
-                    replayed += len(records)
-        self._published_sequence = max(self._published_sequence, self._log.last_sequence)
-        _log.info("store opened", tables=len(self._existing), records_replayed=replayed)
-        self._thread.start()
+        self._tables.remove_unnamed()
+        replayed = self._replay(checkpoints)
+        _log.info("store opened", tables=len(checkpoints), records_replayed=replayed)
+        self._committer.start(self._log.last_sequence)
 
     def close(self) -> None:
         """Finish the writes that wait, then stop. The log keeps what is not flushed; closing it is the caller's.
 
         Much of it is flushed first, so that the next start need not replay it. What that fails at is only logged.
         """
-        with self._arrived:
-            self._is_closing = True
-            self._arrived.notify()
-        if self._thread.is_alive():
-            self._thread.join()
-        if not self._is_failed and self._log.size_bytes > REPLAYED_BYTES:
+        self.stop_jobs()
+        self._committer.stop()
+        if not self._committer.is_failed and self._log.size_bytes > REPLAYED_BYTES:
             try:
                 self.flush()
             except (OSError, Fault):
                 _log.exception("flush at close failed")
 
-    def create_table(self, table_id: TableId) -> None:
-        """The catalog has a new table; its folder is made with its first block."""
-        with self._tables_lock:
-            self._existing.add(table_id)
-
     def drop_table(self, table_id: TableId) -> None:
         """Forget a table that the catalog has deleted. Its files go when the last query that reads it ends."""
-        with self._flushing:
-            with self._tables_lock:
-                self._existing.discard(table_id)
-                table = self._tables.pop(table_id, None)
-            if table is not None:
-                table.drop()
-            elif self._files.exists(self._folder(table_id), site="drop.exists"):
-                self._files.remove_tree(self._folder(table_id), site="drop.remove")
-            self._truncate()
+        self._changes.drop(table_id)
 
     def submit(self, table_id: TableId, batches: list[RecordColumns]) -> Future[list[Conflict]]:
         """Store records; the answer comes when they are synced and visible, with those that were not taken.
 
         Records of one request are in the log together or not at all. Raises Throttled when too many wait
-        or too much is unflushed, Unavailable when the log has failed. The future raises NotFound if the table is
-        dropped meanwhile.
+        or too much is unflushed, Unavailable when the log has failed or the disk is nearly full, KeyUnusable,
+        NotFound. The future raises NotFound if the table is dropped meanwhile.
         """
-        submission = _Submission(table_id, batches, Future())
-        # From here on nobody can cancel it: the commit thread must be able to answer.
-        submission.done.set_running_or_notify_cancel()
-        with self._arrived:
-            if self._is_failed or self._is_closing:
-                raise Unavailable("the store takes no writes")
-            if len(self._waiting) >= _WAITING_REQUESTS:
-                raise Throttled("Too many writes are waiting. Send again later.")
-            if self._is_full:
-                raise Throttled("Memory is full of records that wait for the disk. Send again later.")
-            self._waiting.append(submission)
-            self._arrived.notify()
-        return submission.done
+        self._keys.check(table_id)
+        self._space.check()
+        return self._committer.submit(table_id, batches)
 
     def columns(self, table_id: TableId) -> Columns:
         """The table's columns; those that its published records have."""
-        return self._table(table_id).columns
+        return self._tables.get(table_id).columns
 
     def measures(self, table_id: TableId) -> list[tuple[str, str, tuple[str, ...]]]:
         """(measure name, kind of measure, dimension names) for SHOW MEASURES, sorted by name."""
-        return self._table(table_id).series.measures()
+        return self._tables.get(table_id).series.measures()
 
     def scan(self, request: ScanRequest) -> Scan:
         """One state of a table, as the request wants it: every acknowledged record once, newest version.
 
-        A write acknowledged before this call is seen. Close the scan when its rows have been read.
+        A write acknowledged before this call is seen. Close the scan when its rows have been read. Raises KeyUnusable
+        or Unavailable if the database's key may not be used, NotFound, Corrupt.
         """
-        table = self._table(request.table)
+        self._keys.check(request.table)
+        table = self._tables.get(request.table)
         snapshot = table.snapshot()
         try:
-            return build_scan(request, snapshot, table.series)
+            return build_scan(request, snapshot, table.series, self._scrubber.is_damaged, self._open_block)
         except BaseException:
             snapshot.release()
             raise
 
     @property
     def memtable_bytes(self) -> int:
-        with self._tables_lock:
-            return sum(table.memtable.bytes for table in self._tables.values())
+        return sum(table.memtable.bytes for table in self._tables.all())
+
+    def keep_space(self) -> None:
+        """Look after the reserve of the disk; to be called every second or so."""
+        self._space.keep()
 
     def flush_due(self) -> None:
-        """Flush what is older than the flush age; and while memory or log are over budget, the largest table."""
+        """Flush what is older than the flush age; and while memory or log are over budget, the largest table.
+
+        A table whose key may not be used cannot be flushed; the others must not be flushed ever more often for it.
+        """
         now_s = self._clock.monotonic_s()
-        with self._tables_lock:
-            tables = list(self._tables.values())
+        tables = [table for table in self._tables.all() if self._is_usable(table.id)]
+        memory_bytes = sum(table.memtable.bytes for table in tables)
         for table in tables:
             is_old = table.memtable.active and now_s - table.memtable.oldest_arrival_s >= self._settings.flush_age_s
             if table.unnamed is not None or is_old:
                 self._flush_or_tell(table)
-        if self.memtable_bytes > self._settings.memory_budget_bytes:
+        if memory_bytes > self._settings.memory_budget_bytes:
             self._flush_or_tell(max(tables, key=lambda table: table.memtable.bytes))
-        unflushed = [table for table in tables if table.unflushed_from()]
-        if unflushed and self._log.size_bytes > self._settings.log_limit_bytes:
-            self._flush_or_tell(min(unflushed, key=TableStore.unflushed_from))
-        self._is_full = self.memtable_bytes > FULL_BUDGETS * self._settings.memory_budget_bytes
+        if self._log.size_bytes > self._settings.log_limit_bytes:
+            oldest = min(self._tables.needed_from(), default=0)
+            for table in tables:
+                if oldest and table.unflushed_from() == oldest:
+                    self._flush_or_tell(table)
+        self._committer.is_full = self.memtable_bytes > FULL_BUDGETS * self._settings.memory_budget_bytes
 
     def flush(self) -> None:
-        """Flush every table now."""
-        with self._tables_lock:
-            tables = list(self._tables.values())
-        for table in tables:
-            self._flush(table)
+        """Flush every table now, but for those whose key may not be used."""
+        for table in self._tables.all():
+            if self._is_usable(table.id):
+                self._changes.flush(table)
+        self._changes.truncate()
+
+    def expire_due(self) -> None:
+        """Remove the blocks in which every record is past retention."""
+        with self._reshaping:
+            for table_id in self._manifest.tables():
+                try:
+                    self._expire(table_id)
+                except (OSError, Fault) as error:
+                    _log.error("retention failed", table=table_id, error=str(error))
+
+    def compact_due(self) -> None:
+        """Merge small blocks where it is worth it. Ends early when `stop_jobs` is called."""
+        with self._reshaping:
+            self._compaction.run_due()
+
+    def compact(self) -> None:
+        """Flush, and merge all blocks that can be merged, whatever it costs. Raises Corrupt, OSError, Unavailable."""
+        self.flush()
+        with self._reshaping:
+            for table in self._tables.all():
+                with suppress(NotFound):
+                    self._compaction.run_all(table)
+
+    def scrub_due(self) -> None:
+        """Verify the hashes of all blocks, at the first call and then once an interval."""
+        self._scrubber.run_due()
+
+    def damaged_blocks(self) -> list[Block]:
+        """The blocks known to be damaged. Queries that need one raise Corrupt."""
+        return self._scrubber.damaged()
+
+    def stop_jobs(self) -> None:
+        """Let those of the calls above that take long end within a second; what they have begun is undone."""
+        self._pace.stop()
+
+    def _is_usable(self, table_id: TableId) -> bool:
+        """Whether its blocks may be read and written now."""
+        try:
+            self._keys.check(table_id)
+        except (KeyUnusable, Unavailable, NotFound):
+            return False
+        return True
+
+    def _expire(self, table_id: TableId) -> None:
+        oldest_ns = self._expiry.oldest_ns(table_id)
+        try:
+            if all(block.end_ns >= oldest_ns for block in self._manifest.load(table_id).blocks):
+                return
+            table = self._tables.get(table_id)
+            gone = expired((live for live, _ in table.blocks()), oldest_ns)
+            self._changes.swap(table, gone, list)
+        except NotFound:
+            return
+        _log.info("expired", table=table_id, blocks=len(gone), rows=sum(live.block.rows for live in gone))
 
     def _flush_or_tell(self, table: TableStore) -> None:
         """Flush one table; if that fails say so and let the others have their turn. Its records stay as they were."""
         try:
-            self._flush(table)
+            self._changes.flush(table)
         except (OSError, Fault) as error:
             _log.error("flush failed", table=table.id, error=str(error))
 
-    def _flush(self, table: TableStore) -> None:
-        """Commit blocks that an earlier flush could not, then write and commit what has come since."""
-        with self._flushing:
-            try:
-                if table.unnamed is not None:
-                    self._name_blocks(table, *table.unnamed)
-                frozen = table.freeze()
-                if frozen is not None:
-                    self._name_blocks(table, frozen, self._write_blocks(table, frozen))
-            except NotFound:
-                # Deleted from the catalog meanwhile; `drop_table` waits for us and removes the blocks.
-                return
-            self._truncate()
+    def _replay_one(self, table: TableStore) -> None:
+        """Bring what the log holds of a table back into memory that the first replay had to leave out."""
+        replay = Replay({table.id: table.checkpoint}, lambda _: table, self._clock.monotonic_s())
+        for sequence, payload in self._log.replay(table.checkpoint):
+            if not has_reports(payload):
+                replay.add(sequence, payload)
+        replay.finish()
+        _log.info("table replayed", table=table.id, records=replay.records)
 
-    def _write_blocks(self, table: TableStore, frozen: Frozen) -> Flushed:
-        try:
-            self._files.make_directory(table.directory, site="flush.folder")
-            return write_blocks(self._files, table.block_path, table.id, frozen, table.series, self._new_id)
-        except BaseException:
-            table.thaw()
-            raise
-
-    def _name_blocks(self, table: TableStore, frozen: Frozen, flushed: Flushed) -> None:
-        change = table.change(frozen, flushed)
-        self._manifest.commit(change)
-        table.adopt(frozen, flushed, change)
-        _log.info(
-            "flushed",
-            table=table.id,
-            blocks=len(flushed.blocks),
-            rows=sum(block.rows for block in flushed.blocks),
-            bytes=sum(block.bytes for block in flushed.blocks),
-        )
-
-    def _truncate(self) -> None:
-        """Give up the part of the log that no table needs. Held by `_flushing`: the log lets one thread do it."""
-        # The published sequence is read first: what is published later has a higher one and stays.
-        published = self._published_sequence
-        with self._tables_lock:
-            needed = [start for table in self._tables.values() if (start := table.unflushed_from())]
-        self._log.checkpoint(min([published, *(start - 1 for start in needed)]))
-
-    def _commit_loop(self) -> None:
-        while True:
-            with self._arrived:
-                while not self._waiting and not self._is_closing:
-                    self._arrived.wait()
-                group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP_REQUESTS))]
-                if not group:
-                    return
-            self._commit(group)
-
-    def _commit(self, group: Sequence[_Submission]) -> None:
-        """Stage, log, publish and answer one group of requests."""
-        accepted: list[tuple[TableId, RecordColumns]] = []
-        touched: dict[TableId, TableStore] = {}
-        answers: list[tuple[Future[list[Conflict]], list[Conflict] | BaseException]] = []
-        try:
-            for submission in group:
-                try:
-                    table = touched.setdefault(submission.table, self._table(submission.table))
-                    staged = table.stage(submission.batches)
-                except Fault as fault:
-                    answers.append((submission.done, fault))
-                    continue
-                accepted.extend((submission.table, records) for records in staged.records)
-                answers.append((submission.done, staged.conflicts))
-            if accepted:
-                sequence = self._log.append(encode_payload(accepted, self._packer))
-                for table in touched.values():
-                    table.publish(sequence, self._clock.monotonic_s())
-                self._published_sequence = sequence
-        except BaseException as error:
-            self._fail(group, error)
-            raise
-        for done, answer in answers:
-            if isinstance(answer, BaseException):
-                done.set_exception(answer)
+    def _replay(self, checkpoints: Mapping[TableId, int]) -> int:
+        """Bring what the log holds above the checkpoints back into memory; how many records that were."""
+        replay = Replay(checkpoints, self._tables.for_replay, self._clock.monotonic_s())
+        for sequence, payload in self._log.replay(0):
+            if has_reports(payload):
+                self.late.wait(sequence, [report for report in decode_reports(payload) if report.table in checkpoints])
             else:
-                done.set_result(answer)
-
-    def _fail(self, group: Sequence[_Submission], error: BaseException) -> None:
-        """The log or our own code failed: nothing after this is acknowledged, and the process is to end."""
-        with self._arrived:
-            self._is_failed = True
-            waiting = [*group, *self._waiting]
-            self._waiting.clear()
-        for submission in waiting:
-            submission.done.set_exception(Unavailable(f"the write could not be made durable: {error}"))
-        self._on_failure()
-
-    def _table(self, table_id: TableId) -> TableStore:
-        with self._tables_lock:
-            table = self._tables.get(table_id)
-            if table is None:
-                if table_id not in self._existing:
-                    raise NotFound("table", table_id)
-                manifest = self._manifest.load(table_id)
-                table = TableStore(table_id, self._files, self._folder(table_id), manifest, self._limits)
-                self._tables[table_id] = table
-            return table
-
-    def _folder(self, table_id: TableId) -> Path:
-        return self._directory / table_id
-
-    def _remove_unnamed(self) -> None:
-        """Files that no manifest names are what a crash left of a flush, or of a dropped table."""
-        for name in self._files.list(self._directory, site="open.list"):
-            folder = self._directory / name
-            if TableId(name) not in self._existing:
-                self._files.remove_tree(folder, site="open.remove_table")
-                continue
-            live = {f"{block.id}.parquet" for block in self._manifest.load(TableId(name)).blocks}
-            for file in self._files.list(folder, site="open.list"):
-                if file not in live:
-                    self._files.remove(folder / file, site="open.remove_block")
+                replay.add(sequence, payload)
+        replay.finish()
+        return replay.records

@@ -1,51 +1,43 @@
-"""One table's records: its series, its memtable, its live blocks, and the version check over all of them.
+"""One table's records: its series, its memtable and its live blocks.
 
-The commit thread stages a group of writes (nothing visible yet), the log makes them durable, then `publish`
-makes them visible. Queries take a `Snapshot`. A flush freezes the memtable and comes back with blocks. One
-lock guards what these three share; it is held for tuples and masks, never for I/O.
+The commit thread stages a group of writes (`staging.py`), the log makes them durable, then `publish` makes them
+visible. Queries take a `Snapshot`. A flush freezes the memtable and comes back with blocks; compaction and retention
+swap blocks. One lock guards what these share; it is held for tuples and masks, never for I/O.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+import structlog
 
 from headwater.errors import Corrupt, Fault, NotFound
 from headwater.files import Files
 from headwater.model.block import Block, ManifestChange, TableManifest
 from headwater.model.limits import Limits
-from headwater.model.record import Conflict, LowerVersion, RecordColumns, SameVersion
+from headwater.model.record import Conflict, ConflictKind, Layout, RecordColumns
 from headwater.model.table import Columns, TableId
-from headwater.storage.admission import Admission
-from headwater.storage.block import BlockReader
-from headwater.storage.chunk import Chunk, Mask, comparable, identity_keys
+from headwater.sealing import Vault
+from headwater.storage.admitted import Admitted
+from headwater.storage.block import BlockReader, DirectoryEntry
+from headwater.storage.chunk import Chunk, Mask
 from headwater.storage.flush import Flushed, Frozen
+from headwater.storage.keys import SeriesKeys
+from headwater.storage.live import NO_ROWS, LiveBlock, LiveBlocks, Rows, Written, leading_key
 from headwater.storage.memtable import Memtable
-from headwater.storage.series import Ordinals, SeriesIndex
+from headwater.storage.series import DATA_TYPES, Ordinals, SeriesIndex
+from headwater.storage.series_file import KnownSeries, read_series_file, write_series_file
+from headwater.storage.staging import Staged, Staging
 
-_OPEN_READERS = 16
+_log = structlog.get_logger("storage")
 
-
-@dataclass(eq=False, slots=True)
-class LiveBlock:
-    """A block of the manifest and the positions of its replaced rows, ascending; the array is swapped, not edited."""
-
-    block: Block
-    path: Path
-    deleted: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    is_dirty: bool = False
-    """`deleted` has rows that the manifest does not know."""
-
-    def delete(self, rows: Sequence[int]) -> None:
-        self.deleted = np.union1d(self.deleted, np.asarray(rows, np.int64))
-        self.is_dirty = True
+UNCOVERED_BLOCKS = 64
+"""So many blocks that the series file does not cover, and it is written anew: to open one takes some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +46,44 @@ class Snapshot:
 
     columns: Columns
     chunks: tuple[tuple[Chunk, Mask | None], ...]
-    blocks: tuple[tuple[LiveBlock, npt.NDArray[np.int64]], ...]
+    blocks: tuple[tuple[LiveBlock, Rows], ...]
     release: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """What became of one write: records for the log, and those refused."""
-
-    records: list[RecordColumns]
-    conflicts: list[Conflict]
-
-
 class TableStore:
-    """See the module. `columns` are the published ones."""
+    """See the module. `columns` are the published ones; `checkpoint` is the manifest's."""
 
-    def __init__(self, table: TableId, files: Files, directory: Path, manifest: TableManifest, limits: Limits) -> None:
-        """Reads the series directories of all live blocks. Raises Corrupt if one cannot be read."""
+    def __init__(
+        self, table: TableId, files: Files, vault: Vault, directory: Path, manifest: TableManifest, limits: Limits
+    ) -> None:
+        """Reads the series file, and the directories of the blocks that it does not cover.
+
+        Raises Corrupt if one of these cannot be read or a block is not as large as it was.
+        """
         self.id = table
         self.directory = directory
         self.columns = manifest.columns
         self.checkpoint = manifest.checkpoint
-        self.series = SeriesIndex()
+        known = _known_series(files, vault, directory)
+        self.series = known.series
         self.memtable = Memtable()
         self.is_dropped = False
         self.unnamed: tuple[Frozen, Flushed] | None = None
         """A flush whose blocks are written and whose commit has not succeeded yet. Only flushes look at it."""
+        self._named_columns = manifest.columns
         self._files = files
+        self._vault = vault
         self._lock = threading.Lock()
-        self._admission = Admission(manifest.columns, self.series, limits)
-        self._staged_chunks: list[Chunk] = []
-        self._staged_deletes: list[tuple[Chunk | LiveBlock, int]] = []
-        self._readers: OrderedDict[str, BlockReader] = OrderedDict()
-        self._readers_of: Counter[str] = Counter()
-        self._retired: dict[str, Path] = {}
-        self._blocks: dict[str, LiveBlock] = {}
+        self._blocks = LiveBlocks()
+        self._staging = Staging(files, vault, manifest.columns, self.series, limits, self._stored)
         for block in manifest.blocks:
-            live = LiveBlock(block, self.block_path(block.id))
-            live.deleted = np.asarray(manifest.deleted_rows.get(block.id, []), np.int64)
-            self._check_size(live)
-            self._blocks[block.id] = live
-            self._know_series(live)
+            self._check_size(block)
+            first, last = known.blocks.get(block.id) or self._read_directory(block)
+            deleted = np.asarray(manifest.deleted_rows.get(block.id, NO_ROWS), np.int64)
+            self._blocks.add(LiveBlock(block, self.block_path(block.id), first, last, deleted))
+        self._covered = known.blocks.keys() & {block.id for block in manifest.blocks}
+        """Ids of the blocks that the series file covers."""
+        self._published_series = len(self.series)
 
     def block_path(self, block_id: str) -> Path:
         return self.directory / f"{block_id}.parquet"
@@ -104,115 +93,53 @@ class TableStore:
     def stage(self, batches: Sequence[RecordColumns]) -> Staged:
         """Check one request against everything stored or staged. Nothing is visible before `publish`.
 
-        Records whose identity, version and values are stored already are accepted and left out of `records`.
-        Conflicts come in order of index. Raises Corrupt for a bad block, NotFound if the table is dropped meanwhile.
+        As `Staging.stage`; raises NotFound if the table is dropped meanwhile.
         """
-        conflicts: list[Conflict] = []
-        admitted = [self._admission.admit(records, conflicts) for records in batches]
-        staged = Staged([], conflicts)
-        chunks, deletes = len(self._staged_chunks), len(self._staged_deletes)
         try:
-            for records, ordinals in _in_order(admitted):
-                if len(records):
-                    self._stage(records, ordinals, staged)
+            return self._staging.stage(batches)
         except Fault:
-            # What is not answered with success must not become visible with the rest of the group.
-            del self._staged_chunks[chunks:], self._staged_deletes[deletes:]
             if self.is_dropped:
                 # Its blocks were removed under our hands.
                 raise NotFound("table", self.id) from None
             raise
-        conflicts.sort(key=lambda conflict: conflict.index)
-        return staged
 
     def publish(self, sequence: int, now_s: float) -> None:
         """Make all staged records visible, and hide those they replace; the log holds them under `sequence`."""
+        self._publish((sequence, sequence), now_s)
+
+    def _publish(self, sequences: tuple[int, int], now_s: float) -> None:
+        chunks, replaced = self._staging.take()
         with self._lock:
             if not self.is_dropped:
-                for target, row in self._staged_deletes:
-                    self._delete(target, row)
-                self.memtable.publish(self._staged_chunks, sequence, now_s)
-                self.columns = self._admission.columns
-        self._staged_chunks, self._staged_deletes = [], []
+                for target, rows in replaced:
+                    self._delete(target, rows)
+                self.memtable.publish(chunks, sequences, now_s)
+                self.columns = self._staging.columns
+                self._published_series = len(self.series)
 
-    def _delete(self, target: Chunk | LiveBlock, row: int) -> None:
-        """Hide one row; one that a flush has moved since it was staged is hidden where it is now."""
-        if isinstance(target, Chunk) and target.moved is not None:
-            block_id, position = target.moved.of(row)
-            self._blocks[block_id].delete([position])
-        else:
-            target.delete([row])
+    def admit_keys(self, layout: Layout, keys: SeriesKeys) -> Ordinals | ConflictKind:
+        """As `Admission.admit_keys`."""
+        return self._staging.admit_keys(layout, keys)
 
-    def _stage(self, records: RecordColumns, ordinals: Ordinals, staged: Staged) -> None:
-        times = records.time_ns
-        series = self.series
-        is_known = (times <= series.last_time.view[ordinals]) & (times >= series.first_time.view[ordinals])
-        if is_known.any():
-            keep = self._resolve(records, ordinals, np.flatnonzero(is_known), staged.conflicts)
-            if not keep.all():
-                rows = np.flatnonzero(keep)
-                records, ordinals = records.take(rows), ordinals[rows]
-                if not len(rows):
-                    return
-        self._staged_chunks.append(Chunk.of(records, ordinals))
-        series.widen(ordinals, records.time_ns)
-        staged.records.append(records)
-
-    def _resolve(
-        self, records: RecordColumns, ordinals: Ordinals, rows: npt.NDArray[np.intp], conflicts: list[Conflict]
-    ) -> Mask:
-        """Decide the rows that may meet a stored record; the answer says which rows of all to store.
-
-        The rules are write-api.md 6.6, in the order of its table.
+    def replay(self, admitted: Sequence[Admitted], sequences: tuple[int, int], now_s: float) -> list[Conflict]:
+        """Make records visible that the log holds in the entries between and with these two; the answer is what is
+        refused of them, and should be nothing.
         """
-        keep = np.ones(len(records), np.bool_)
-        for row, (target, place) in self._locate(ordinals, records.time_ns, rows).items():
-            version = int(records.version[row])
-            if isinstance(target, Chunk):
-                stored_version = int(target.version[place])
-            else:
-                stored_version = self._reader(target).version(place)
-            if version > stored_version:
-                self._staged_deletes.append((target, place))
-                continue
-            keep[row] = False
-            index = int(records.index[row])
-            if version < stored_version:
-                conflicts.append(Conflict(index, LowerVersion(version, stored_version)))
-            elif self._stored_values(target, place) != _comparable(records.row(row)):
-                conflicts.append(Conflict(index, SameVersion()))
-        return keep
+        conflicts = self._staging.stage_admitted(admitted, []).conflicts
+        self._publish(sequences, now_s)
+        return conflicts
 
-    def _locate(
-        self, ordinals: Ordinals, time_ns: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]
-    ) -> dict[int, tuple[Chunk | LiveBlock, int]]:
-        """Where the stored record with the identity of each of these rows is, newest place first."""
-        found: dict[int, tuple[Chunk | LiveBlock, int]] = {}
+    def _delete(self, target: Chunk | LiveBlock, rows: Rows) -> None:
+        """Hide rows; those that a flush has moved since they were staged are hidden where they are now."""
+        if isinstance(target, Chunk) and target.moved is not None:
+            for block_id, positions in target.moved.of(rows):
+                self._blocks[block_id].delete(positions)
+        else:
+            target.delete(rows)
+
+    def _stored(self, days: Iterable[int]) -> tuple[Sequence[Chunk], Sequence[LiveBlock]]:
         with self._lock:
-            published, blocks = self.memtable.chunks, tuple(self._blocks.values())
-        for chunk in (*reversed(self._staged_chunks), *reversed(published)):
-            if not len(rows):
-                return found
-            places = chunk.find(ordinals[rows], time_ns[rows])
-            hits = np.flatnonzero(places >= 0)
-            for hit in hits:
-                found[int(rows[hit])] = (chunk, int(places[hit]))
-            rows = np.delete(rows, hits)
-        for row in rows:
-            time, file_id = int(time_ns[row]), int(self.series.ids.view[ordinals[row]])
-            for live in blocks:
-                if live.block.start_ns <= time <= live.block.end_ns:
-                    place = self._reader(live).find(file_id, time)
-                    if place is not None and not _contains(live.deleted, place):
-                        found[int(row)] = (live, place)
-                        break
-        return found
-
-    def _stored_values(self, target: Chunk | LiveBlock, place: int) -> dict[str, object]:
-        if isinstance(target, Chunk):
-            return target.values(place)
-        names = {column.name: column.physical for column in self._admission.columns.measures}
-        return _comparable(self._reader(target).values(place, names))
+            return self.memtable.chunks, self._blocks.of_days(days)
 
     # Reading: any thread.
 
@@ -220,24 +147,23 @@ class TableStore:
         """The published state. The blocks in it stay on disk until `release` is called."""
         with self._lock:
             chunks = tuple((chunk, chunk.deleted) for chunk in self.memtable.chunks)
-            blocks = tuple((live, live.deleted) for live in self._blocks.values())
+            blocks = tuple((live, live.deleted) for live in self._blocks.all())
             columns = self.columns
-            self._readers_of.update(live.block.id for live, _ in blocks)
-        held = [live.block.id for live, _ in blocks]
+            held = self._blocks.hold()
         return Snapshot(columns, chunks, blocks, lambda: self._release(held))
 
     def _release(self, held: list[str]) -> None:
         with self._lock:
-            self._readers_of.subtract(held)
-            held.clear()
-            unused = [block_id for block_id in self._retired if not self._readers_of[block_id]]
-            paths = [self._retired.pop(block_id) for block_id in unused]
-            for block_id in unused:
-                del self._readers_of[block_id]
+            self._blocks.let_go(held)
+            paths = self._blocks.removable()
+            is_empty = self.is_dropped and not self._blocks.has_retired
+        # No manifest names these: what cannot be removed now is removed at the next start.
         for path in paths:
-            # No manifest names it: what cannot be removed now is removed at the next start.
             with suppress(OSError):
                 self._files.remove(path, site="block.remove")
+        if is_empty:
+            with suppress(OSError):
+                self._files.remove_tree(self.directory, site="table.remove")
 
     # Flushing: one flush at a time; see flush.py for what happens between these.
 
@@ -254,7 +180,7 @@ class TableStore:
         with self._lock:
             self.memtable.thaw()
 
-    def change(self, frozen: Frozen, flushed: Flushed) -> ManifestChange:
+    def flush_change(self, frozen: Frozen, flushed: Flushed) -> ManifestChange:
         """What the manifest must be told: the new blocks, and every replaced row of the older ones.
 
         A commit that fails may have reached the disk all the same, and a crash would show it. So the blocks are kept,
@@ -262,36 +188,86 @@ class TableStore:
         """
         with self._lock:
             self.unnamed = frozen, flushed
-            deleted = {live.block.id: live.deleted.tolist() for live in self._blocks.values() if live.is_dirty}
-        return ManifestChange(self.id, frozen.columns, frozen.last_sequence, flushed.blocks, (), deleted)
+            deleted = {live.block.id: live.deleted.tolist() for live in self._blocks.all() if live.is_dirty}
+        added = tuple(written.block for written in flushed.blocks)
+        return ManifestChange(self.id, frozen.columns, frozen.last_sequence, added, (), deleted)
 
     def adopt(self, frozen: Frozen, flushed: Flushed, change: ManifestChange) -> None:
         """The manifest names the blocks: from now on readers find the frozen records there and not in memory."""
         known = change.deleted_rows or {}
         with self._lock:
-            for live in self._blocks.values():
+            for live in self._blocks.all():
                 live.is_dirty = live.is_dirty and len(known.get(live.block.id, ())) != len(live.deleted)
-            for block in flushed.blocks:
-                self._blocks[block.id] = LiveBlock(block, self.block_path(block.id))
+            for written in flushed.blocks:
+                self._blocks.add(self.live_block(written))
             for (chunk, mask), moved in zip(frozen.chunks, flushed.moved, strict=True):
                 chunk.moved = moved
                 if chunk.deleted is not None:
                     # Rows replaced while the blocks were being written are in them: hide them there.
                     late = chunk.deleted if mask is None else chunk.deleted & ~mask
-                    for row in np.flatnonzero(late):
-                        self._delete(chunk, int(row))
+                    self._delete(chunk, np.flatnonzero(late))
             self.memtable.forget_frozen()
             self.unnamed = None
-            self.checkpoint = change.checkpoint
+            self.checkpoint, self._named_columns = change.checkpoint, change.columns
+
+    def save_series_if_due(self) -> None:
+        """Write the series file anew if many blocks have come since. What that fails at is only logged: the blocks
+        have it all. Not beside another change of blocks.
+        """
+        with self._lock:
+            blocks = {live.block.id: (live.first, live.last) for live in self._blocks.all()}
+            count = self._published_series
+        if self.is_dropped or len(blocks.keys() - self._covered) < UNCOVERED_BLOCKS:
+            return
+        try:
+            write_series_file(self._files, self._vault, self.directory, self.series, count, blocks)
+            self._covered = set(blocks)
+        except (OSError, Fault) as error:
+            _log.warning("series file not written", table=self.id, error=str(error))
+
+    # Swapping blocks: by compaction and retention, one at a time and not beside the commit of a flush.
+
+    def blocks(self) -> tuple[tuple[LiveBlock, Rows], ...]:
+        """All live blocks, each with its replaced rows at this moment."""
+        with self._lock:
+            return tuple((live, live.deleted) for live in self._blocks.all())
+
+    def dimension_of(self, block: Block) -> str | None:
+        """The dimension that a block is sorted by, None for the measure name."""
+        return next((c.name for c in self.columns.dimensions if c.physical == block.sorted_by), None)
+
+    def live_block(self, written: Written, deleted: Rows = NO_ROWS) -> LiveBlock:
+        path = self.block_path(written.block.id)
+        return LiveBlock(written.block, path, written.first, written.last, deleted)
+
+    def swap_change(self, removed: Sequence[LiveBlock], added: Sequence[LiveBlock]) -> ManifestChange:
+        """What the manifest must be told so that some blocks stand in the place of others."""
+        deleted = {live.block.id: live.deleted.tolist() for live in added if len(live.deleted)}
+        blocks, gone = tuple(live.block for live in added), tuple(live.block.id for live in removed)
+        return ManifestChange(self.id, self._named_columns, self.checkpoint, blocks, gone, deleted)
+
+    def swap(self, removed: Sequence[LiveBlock], added: Sequence[LiveBlock]) -> None:
+        """The manifest says so: snapshots from now on hold `added`. Nothing may be staged meanwhile.
+
+        The files of `removed` go when their last reader leaves.
+        """
+        ids = [live.block.id for live in removed]
+        self._staging.forget(ids)
+        with self._lock:
+            self._blocks.retire(ids)
+            for live in added:
+                self._blocks.add(live)
+        self._release([])
 
     def drop(self) -> None:
         """Forget everything. Files go when the last reader leaves."""
         with self._lock:
             self.is_dropped = True
-            self._retired |= {block_id: live.path for block_id, live in self._blocks.items()}
+            self._blocks.retire([live.block.id for live in self._blocks.all()])
             if self.unnamed is not None:
-                self._retired |= {block.id: self.block_path(block.id) for block in self.unnamed[1].blocks}
-            self._blocks, self.unnamed = {}, None
+                for written in self.unnamed[1].blocks:
+                    self._blocks.retire_file(written.block.id, self.block_path(written.block.id))
+            self.unnamed = None
             self.memtable = Memtable()
         self._release([])
 
@@ -299,60 +275,42 @@ class TableStore:
         with self._lock:
             return self.memtable.unflushed_from
 
-    def _check_size(self, live: LiveBlock) -> None:
-        name, recorded = live.path.name, live.block.bytes
+    def _check_size(self, block: Block) -> None:
+        path, recorded = self.block_path(block.id), block.bytes
         try:
-            size = self._files.size(live.path, site="table.block_size")
+            size = self._files.size(path, site="table.block_size")
         except FileNotFoundError as error:
-            raise Corrupt(f"block {name} of table {self.id} is missing") from error
+            raise Corrupt(f"block {path.name} of table {self.id} is missing") from error
         except OSError as error:
-            raise Corrupt(f"block {name} of table {self.id}: {error}") from error
+            raise Corrupt(f"block {path.name} of table {self.id}: {error}") from error
         if size != recorded:
-            raise Corrupt(f"block {name} of table {self.id} has {size} bytes, the manifest says {recorded}")
+            raise Corrupt(f"block {path.name} of table {self.id} has {size} bytes, the manifest says {recorded}")
 
-    def _know_series(self, live: LiveBlock) -> None:
-        with closing(BlockReader(self._files, live.path)) as reader:
+    def _read_directory(self, block: Block) -> tuple[str, str]:
+        """Know the series of a block; the answer is the leading key of its first row and that of its last."""
+        with closing(BlockReader(self._files, self._vault, self.block_path(block.id))) as reader:
             directory = reader.directory
-        for entry in directory:
-            series = entry.series
-            ordinal = self.series.find(series)
-            if ordinal is None:
-                ordinal = self.series.register(series, entry.file_id)
-            times = np.array([entry.start_ns, entry.end_ns])
-            self.series.widen(np.array([ordinal, ordinal], np.int32), times)
-            for data_type in entry.measure_types:
-                self.series.note_measure(ordinal, data_type)
+        self._know_series(directory)
+        by = next((c.name for c in self.columns.dimensions if c.physical == block.sorted_by), None)
+        return leading_key(directory[0], by), leading_key(directory[-1], by)
 
-    def _reader(self, live: LiveBlock) -> BlockReader:
-        """A reader kept for the version check: the commit thread's, and before it runs the replaying thread's."""
-        block_id = live.block.id
-        reader = self._readers.get(block_id)
-        if reader is None:
-            reader = self._readers[block_id] = BlockReader(self._files, live.path)
-            if len(self._readers) > _OPEN_READERS:
-                self._readers.popitem(last=False)[1].close()
-        self._readers.move_to_end(block_id)
-        return reader
+    def _know_series(self, directory: Sequence[DirectoryEntry]) -> None:
+        ordinals = self.series.know(
+            SeriesKeys.of([entry.series for entry in directory]),
+            np.array([entry.file_id for entry in directory], np.int64),
+        )
+        for times in ([entry.start_ns for entry in directory], [entry.end_ns for entry in directory]):
+            self.series.widen(ordinals, np.array(times, np.int64))
+        for data_type in DATA_TYPES:
+            having = [place for place, entry in enumerate(directory) if data_type in entry.measure_types]
+            self.series.note_types(ordinals[having], data_type)
 
 
-def _in_order(admitted: list[tuple[RecordColumns, Ordinals]]) -> list[tuple[RecordColumns, Ordinals]]:
-    """The batches as they are when all identities differ; else one record at a time, as the request has them."""
-    keys = [identity_keys(ordinals, records.time_ns) for records, ordinals in admitted]
-    every = keys[0] if len(keys) == 1 else np.concatenate(keys) if keys else np.zeros(0, np.uint64)
-    if len(np.unique(every)) == len(every):
-        return admitted
-    singles = [
-        (records.take(np.array([row])), ordinals[row : row + 1])
-        for records, ordinals in admitted
-        for row in range(len(records))
-    ]
-    return sorted(singles, key=lambda single: int(single[0].index[0]))
-
-
-def _comparable(values: dict[str, object]) -> dict[str, object]:
-    return {name: comparable(value) for name, value in values.items()}
-
-
-def _contains(ascending: npt.NDArray[np.int64], value: int) -> bool:
-    place = int(np.searchsorted(ascending, value))
-    return place < len(ascending) and int(ascending[place]) == value
+def _known_series(files: Files, vault: Vault, directory: Path) -> KnownSeries:
+    """What the series file holds; nothing, if it is not there or cannot be used."""
+    try:
+        known = read_series_file(files, vault, directory)
+    except Fault as fault:
+        _log.warning("series file not used", table=directory.name, error=fault.message)
+        known = None
+    return known or KnownSeries(SeriesIndex(), {})

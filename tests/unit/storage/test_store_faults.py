@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +12,6 @@ import pytest
 
 from headwater.config import StorageSettings
 from headwater.errors import Corrupt, NotFound, Throttled, Unavailable
-from headwater.files import LocalFiles
 from headwater.model.block import ManifestChange
 from headwater.model.limits import Limits
 from headwater.model.record import Layout, RecordColumns, TypeConflict
@@ -23,26 +20,8 @@ from headwater.model.table import Columns, MeasureType
 from headwater.model.time import NS_PER_DAY
 from headwater.storage.admission import Admission
 from headwater.storage.series import SeriesIndex
+from support.hooked_files import HookedFiles, raising
 from support.stores import NOW_NS, StoreFolder, records, series
-
-
-class HookedFiles(LocalFiles):
-    """The local disk, with something to do first at one site."""
-
-    def __init__(self) -> None:
-        self.hooks: dict[str, Callable[[], None]] = {}
-
-    def open_reader(self, path: Path, *, site: str) -> BinaryIO:
-        self.hooks.get(site, lambda: None)()
-        return super().open_reader(path, site=site)
-
-    def remove(self, path: Path, *, site: str) -> None:
-        self.hooks.get(site, lambda: None)()
-        super().remove(path, site=site)
-
-    def sync(self, path: Path, *, site: str) -> None:
-        self.hooks.get(site, lambda: None)()
-        super().sync(path, site=site)
 
 
 @pytest.fixture
@@ -65,13 +44,6 @@ def count(folder: StoreFolder) -> int:
     rows = sum(part.rows for part in scan.blocks) - sum(gone) + sum(table.num_rows for table in scan.memory)
     scan.close()
     return rows
-
-
-def raising(error: BaseException) -> Callable[..., None]:
-    def fail(*_: object) -> None:
-        raise error
-
-    return fail
 
 
 def single(measure_type: MeasureType, of: Series, time_ns: int) -> RecordColumns:
@@ -192,7 +164,7 @@ def test_a_table_dropped_while_its_blocks_are_looked_up_is_not_found(folder: Sto
 
 def test_the_log_is_cut_by_one_thread_at_a_time(folder: StoreFolder, files: HookedFiles):
     full, empty = folder.new_table("full"), folder.new_table("empty")
-    for turn in range(260):
+    for turn in range(420):
         rows = [(series(f"{turn}-{i}"), NOW_NS, 1, 1.0) for i in range(100)]
         folder.store.submit(full, [records(rows)]).result(10)
     assert folder.log.size_bytes > 1 << 20, "there is a segment to remove"
@@ -217,7 +189,7 @@ def test_the_log_is_cut_by_one_thread_at_a_time(folder: StoreFolder, files: Hook
 def test_a_write_that_stores_nothing_keeps_no_log(folder: StoreFolder):
     folder.write(records([(series("a"), NOW_NS, 1, 1.0)]))
     folder.store.flush()
-    table = folder.store._table(folder.table)
+    table = folder.store._tables.get(folder.table)
     table.stage([records([(series("a"), NOW_NS, 1, 1.0)])])
     table.publish(2, 0.0)
     assert table.unflushed_from() == 0
@@ -255,8 +227,8 @@ def test_series_with_one_hash_stay_apart_when_one_of_them_is_in_no_file(
     folder: StoreFolder, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("headwater.model.series.series_id", lambda *_: 7)
-    table = folder.store._table(folder.table)
-    table.series.register(series("ghost"))
+    table = folder.store._tables.get(folder.table)
+    table.series.register([series("ghost")])
     batch = [(series(host), NOW_NS - day * NS_PER_DAY, 1, 1.0) for host in ("a", "b") for day in range(3)]
     for row in batch:
         folder.write(records([row]))
@@ -290,6 +262,34 @@ def test_layouts_of_the_same_attributes_do_not_gather():
             layout = Layout.multi(tuple((name, MeasureType.DOUBLE) for name in dict.fromkeys((first, second))))
             values = tuple(np.ones(1) for _ in layout.columns)
             one = np.ones(1, np.int64)
-            admission.admit(RecordColumns(layout, one, [series("a")], one, one, values), [])
+            admission.admit([RecordColumns(layout, one, [series("a")], one, one, values)], [])
     assert len(admission._known_layouts) <= 1_000
     assert len(admission.columns.measures) == 60
+
+
+def test_files_of_a_table_dropped_just_before_a_crash_are_removed_at_the_next_start(folder: StoreFolder):
+    folder.write(records([(series("a"), NOW_NS, 1, 1.0)]))
+    folder.store.flush()
+    # The catalog has deleted it, and the process ends before the store hears of it.
+    folder.catalog.delete_table("db", "t")
+    folder.reopen()
+    assert list((folder.directory / "blocks").iterdir()) == []
+    folder.close()
+
+
+def test_the_folder_of_a_dropped_table_goes_with_its_last_reader(folder: StoreFolder):
+    folder.write(records([(series("a"), NOW_NS, 1, 1.0)]))
+    folder.store.flush()
+    scan = folder.scan()
+    folder.store.drop_table(folder.catalog.delete_table("db", "t"))
+    assert len(block_files(folder)) == 1
+    scan.close()
+    assert list((folder.directory / "blocks").iterdir()) == []
+    folder.close()
+
+
+def test_a_table_takes_writes_as_soon_as_the_catalog_has_it(folder: StoreFolder):
+    other = folder.catalog.create_table("db", "new", None, None, None).id
+    assert folder.store.submit(other, [records([(series("a"), NOW_NS, 1, 1.0)])]).result(10) == []
+    assert folder.store.columns(other).by_name["host"].name == "host"
+    folder.close()

@@ -1,4 +1,4 @@
-"""Readers beside a writer and a flusher: every state they see is whole, has each record once, and is never older."""
+"""Readers beside writes, flushes and merges: each state they see is whole, has each record once, and is never older."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from headwater.model.time import NS_PER_DAY
+from support.block_rows import block_rows
 from support.stores import NOW_NS, StoreFolder, records, series
 
 HOSTS = [f"s{number}" for number in range(40)]
@@ -21,10 +19,7 @@ def rows(folder: StoreFolder) -> list[tuple[str, float]]:
     scan = folder.scan()
     found = [row for table in scan.memory for row in table.select(["host", "usage"]).to_pylist()]
     for part in scan.blocks:
-        table = pq.read_table(part.path, columns=["host", "usage"])
-        gone = set() if part.deleted_rows is None else set(part.deleted_rows.tolist())
-        kept = pa.array([row for row in range(table.num_rows) if row not in gone], pa.int64())
-        found += table.take(kept).to_pylist()
+        found += block_rows(part).select(["host", "usage"]).to_pylist()
     scan.close()
     return [(row["host"], row["usage"]) for row in found]
 
@@ -47,6 +42,10 @@ def test_readers_see_each_record_once_in_its_newest_version(tmp_path: Path):
         while not is_over.is_set():
             folder.store.flush()
 
+    def compact() -> None:
+        while not is_over.is_set():
+            folder.store.compact()
+
     def read() -> None:
         last = 0.0
         while not is_over.is_set():
@@ -57,7 +56,7 @@ def test_readers_see_each_record_once_in_its_newest_version(tmp_path: Path):
                 (last,) = {version for _, version in found}
                 assert last >= least
 
-    tasks: list[Callable[[], None]] = [write, flush, read, read]
+    tasks: list[Callable[[], None]] = [write, flush, compact, read, read]
     with ThreadPoolExecutor(len(tasks)) as pool:
         for done in [pool.submit(task) for task in tasks]:
             done.result(60)
