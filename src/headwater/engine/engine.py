@@ -1,33 +1,36 @@
 """The embedded engine, locked: the only importer of duckdb. `query` hands it a lowered statement and its scans.
 
-One in-memory database with our macros and functions, no files but blocks, no extensions, no settings that a statement
-could change; one cursor a run, so that any number may go on at once. What it finds wrong becomes a fault of ours, in
-the words of sql.md 8, without its own. After an error of its own kind the engine refuses all further work: the database
-holds nothing, so a fresh one takes its place. It plans nothing of the dialect: statements come from `sql`.
+One in-memory database with our macros and functions, no files but the blocks of running scans, no extensions, no
+settings that a statement could change; one cursor a run, so that any number may go on at once. What it finds wrong
+becomes a fault of ours, in the words of sql.md 8, without its own. After an error of its own kind the engine refuses
+all further work: the database holds nothing, so a fresh one takes its place. It plans nothing of the dialect:
+statements come from `sql`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import structlog
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from headwater.engine.faults import fault_of, is_end_of_database
+from headwater.engine.faults import fault_of, is_end_of_database, streamed
+from headwater.engine.filesystem import SCHEME, BlockFileSystem, fault_among
+from headwater.engine.functions import ARROW_FUNCTIONS
 from headwater.engine.macros import statements
 from headwater.engine.relations import Relations
-from headwater.engine.series import SERIES_FUNCTIONS
-from headwater.engine.texts import TEXT_FUNCTIONS
 from headwater.errors import Conflict, QueryFailed
 from headwater.model.scan import Scan
 
 _log = structlog.get_logger()
+
+BATCH_ROWS = 65_536
 
 INTERRUPT_AGAIN_S = 0.02
 """An interrupt that comes before the engine has begun is lost, so it is repeated until the run has ended."""
@@ -114,42 +117,57 @@ class _Watch:
 
 
 class Engine:
-    """`directories` are those whose files scans may name; `memory_bytes` is for all runs together."""
+    """`memory_bytes` is for all runs together."""
 
-    def __init__(self, *, threads: int, memory_bytes: int, directories: Iterable[Path]) -> None:
-        self._open = partial(_open, threads, memory_bytes, tuple(directories))
+    def __init__(self, *, threads: int, memory_bytes: int) -> None:
+        self._blocks = BlockFileSystem()
+        self._open = partial(_open, threads, memory_bytes, self._blocks)
         self._database = self._open()
         self._lock = threading.Lock()
         self._watch = _Watch()
 
     def run(self, sql: str, scans: Mapping[str, Scan], *, timeout_s: float, run: Run | None = None) -> pa.Table:
-        """The whole result of one SELECT that reads each scan by the name it has in `scans`.
+        """The whole result of one SELECT, in memory. As `stream`."""
+        with self.stream(sql, scans, timeout_s=timeout_s, run=run) as rows:
+            return rows.read_all()
+
+    @contextmanager
+    def stream(
+        self, sql: str, scans: Mapping[str, Scan], *, timeout_s: float, run: Run | None = None
+    ) -> Iterator[pa.RecordBatchReader]:
+        """The result of one SELECT that reads each scan by the name it has in `scans`, batch by batch.
 
         Columns come by place with the types of model/types.py. The scans stay open; their caller closes them.
         Raises QueryFailed (a fault of the data, time or memory, or the engine's own), Conflict if cancelled, Corrupt
-        for a bad block, Unavailable for a statement the engine cannot read, which is a bug of ours.
+        for a bad block, Unavailable for a statement the engine cannot read, which is a bug of ours; also while the
+        rows are read.
         """
         run = run or Run()
-        with self._lock:
-            database = self._database
-            cursor = database.cursor()
-        run.attach(cursor, self._watch, time.monotonic() + timeout_s)
-        self._watch.add(run)
-        try:
-            return _result(cursor, sql, scans)
-        except duckdb.InterruptException as fault:
-            if run.is_cancelled:
-                raise Conflict("The query was cancelled") from fault
-            raise QueryFailed(f"Query timed out after {timeout_s:g} seconds") from fault
-        except duckdb.Error as fault:
-            if is_end_of_database(fault):
-                _log.error("database_ended", reason=str(fault))
-                self._replace(database)
-            raise fault_of(fault, scans) from fault
-        finally:
-            self._watch.remove(run)
-            run.attach(None, self._watch, float("inf"))
-            cursor.close()
+        # The outermost: the engine's threads may read until the cursor is closed.
+        with self._blocks.serving(part for scan in scans.values() for part in scan.blocks) as served:
+            with self._lock:
+                database = self._database
+                cursor = database.cursor()
+            run.attach(cursor, self._watch, time.monotonic() + timeout_s)
+            self._watch.add(run)
+            try:
+                with _engine_errors():
+                    yield _rows(cursor, sql, scans)
+            except duckdb.InterruptException as fault:
+                if run.is_cancelled:
+                    raise Conflict("The query was cancelled") from fault
+                raise QueryFailed(f"Query timed out after {timeout_s:g} seconds") from fault
+            except duckdb.Error as fault:
+                if (of_block := fault_among(served)) is not None:
+                    raise of_block from fault
+                if is_end_of_database(fault):
+                    _log.error("database_ended", reason=str(fault))
+                    self._replace(database)
+                raise fault_of(fault) from fault
+            finally:
+                self._watch.remove(run)
+                run.attach(None, self._watch, float("inf"))
+                cursor.close()
 
     def _replace(self, ended: duckdb.DuckDBPyConnection) -> None:
         """Open a fresh database for the next runs, unless another run has. Runs on the ended one fail one by one."""
@@ -164,14 +182,25 @@ class Engine:
         self._database.close()
 
 
-def _result(cursor: duckdb.DuckDBPyConnection, sql: str, scans: Mapping[str, Scan]) -> pa.Table:
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    """What goes wrong while rows are read is an error of the engine, though Arrow raises it."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise duckdb.Error(str(error)) from error
+    except OSError as error:
+        raise streamed(error) from error
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, scans: Mapping[str, Scan]) -> pa.RecordBatchReader:
     relations = Relations(scans)
     for name, table in relations.tables.items():
         cursor.register(name, table)
     parsed = cursor.extract_statements(relations.statement(sql))
     assert len(parsed) == 1, "a plan is one statement"
     assert parsed[0].type == duckdb.StatementType.SELECT, "a plan only reads"
-    return cursor.sql(parsed[0]).to_arrow_table()
+    return cursor.sql(parsed[0]).to_arrow_reader(BATCH_ROWS)
 
 
 DISABLED_OPTIMIZERS = "common_subexpressions,outer_join_simplification"
@@ -179,11 +208,12 @@ DISABLED_OPTIMIZERS = "common_subexpressions,outer_join_simplification"
 turns a LEFT JOIN with `IS NULL` on its right side into an anti-join that loses the right side's own conditions."""
 
 
-def _open(threads: int, memory_bytes: int, directories: Iterable[Path]) -> duckdb.DuckDBPyConnection:
+def _open(threads: int, memory_bytes: int, blocks: BlockFileSystem) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(":memory:")
     _configure(database, threads, memory_bytes)
     _define(database)
-    _lock(database, directories)
+    database.register_filesystem(blocks)
+    _lock(database)
     return database
 
 
@@ -207,7 +237,7 @@ def _configure(database: duckdb.DuckDBPyConnection, threads: int, memory_bytes: 
 
 
 def _define(database: duckdb.DuckDBPyConnection) -> None:
-    for function in (*SERIES_FUNCTIONS, *TEXT_FUNCTIONS):
+    for function in ARROW_FUNCTIONS:
         database.create_function(
             function.name,
             function.compute,
@@ -220,9 +250,8 @@ def _define(database: duckdb.DuckDBPyConnection) -> None:
         database.execute(statement)
 
 
-def _lock(database: duckdb.DuckDBPyConnection, directories: Iterable[Path]) -> None:
-    """From here on no statement can reach a file outside `directories`, nor undo this."""
-    paths = ", ".join("'{}/'".format(str(path.resolve()).replace("'", "''")) for path in directories)
-    database.execute(f"SET allowed_directories = [{paths}]")
+def _lock(database: duckdb.DuckDBPyConnection) -> None:
+    """From here on no statement can reach a file that is not ours, nor undo this."""
+    database.execute(f"SET allowed_directories = ['{SCHEME}://']")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")

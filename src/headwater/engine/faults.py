@@ -7,12 +7,12 @@ after the exception's name. Source: sql.md 8; texts of overflow as Trino's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import duckdb
 
+from headwater.engine.filesystem import SCHEME
 from headwater.errors import Corrupt, Fault, QueryFailed, Unavailable
-from headwater.model.scan import Scan
 
 _TYPES = {"INT32": "integer", "INT64": "bigint"}
 
@@ -47,13 +47,28 @@ def _integer_type(value: str) -> str:
     return "integer" if int(value) >= -(2**31) else "bigint"
 
 
+_STREAMED: dict[str, type[duckdb.Error]] = {
+    "INTERRUPT": duckdb.InterruptException,
+    "Out of Memory": duckdb.OutOfMemoryException,
+    "IO": duckdb.IOException,
+    "INTERNAL": duckdb.InternalException,
+    "FATAL": duckdb.FatalException,
+}
+
+
+def streamed(error: OSError) -> duckdb.Error:
+    """The engine's error that a reader of its rows raised as an Arrow one, which has only its text."""
+    kind = str(error).partition(" Error: ")[0]
+    return _STREAMED.get(kind, duckdb.Error)(str(error))
+
+
 def is_end_of_database(error: duckdb.Error) -> bool:
     """Whether the engine will answer nothing but this from now on: an error of its own, or the memory of one."""
     is_own = isinstance(error, duckdb.InternalException | duckdb.FatalException)
     return is_own or "database has been invalidated" in str(error)
 
 
-def fault_of(error: duckdb.Error, scans: Mapping[str, Scan]) -> Fault:
+def fault_of(error: duckdb.Error) -> Fault:
     """The fault to raise for an error of the engine."""
     text = str(error)
     for pattern, message in _KNOWN:
@@ -63,6 +78,6 @@ def fault_of(error: duckdb.Error, scans: Mapping[str, Scan]) -> Fault:
         return Unavailable(f"The lowered statement is wrong: {text}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return QueryFailed("Query exceeded the memory limit of the server")
-    if isinstance(error, duckdb.IOException) or any(part.path in text for s in scans.values() for part in s.blocks):
+    if isinstance(error, duckdb.IOException) or f"{SCHEME}://" in text:
         return Corrupt(text)
     return QueryFailed("The query failed while it was run")

@@ -118,9 +118,41 @@ MACROS: tuple[tuple[str, str], ...] = (
         "list_transform(list_sort(list_transform(l, lambda p, i: struct_pack(t := p.t, i := i, v := p.v))),"
         " lambda p: struct_pack(t := p.t, v := p.v))",
     ),
+    # Maps: lists of entries (f0, f1), ascending in f0
+    (
+        "hw_at(m, k)",
+        "list_transform(m, lambda e: e.f1)[list_position(list_transform(m, lambda e: e.f0), k)]",
+    ),
+    # The first of each run of equal keys of a list of entries. A list that a lambda names must not be sliced there: the
+    # engine would copy it for every element.
+    (
+        "hw_first_of_key(l)",
+        "list_transform([struct_pack(s := list_sort(l), k := list_sort(list_transform(l, lambda e: e.f0)))], lambda o:"
+        " list_filter(o.s, lambda e, i: i = 1 OR o.k[i - 1] IS DISTINCT FROM e.f0))[1]",
+    ),
+    # Values of equal keys gathered, in their order: where each key starts in the sorted list, and up to the next start
+    (
+        "hw_multimap(l)",
+        "list_transform([struct_pack(v := list_transform(list_sort("
+        "list_transform(l, lambda e, i: struct_pack(k := e.f0,"
+        " i := i, v := e.f1))), lambda e: e.v), k := list_sort(list_transform(l, lambda e: e.f0)))], lambda o:"
+        " list_transform([list_filter(list_transform(o.k, lambda k, i: CASE WHEN i = 1 OR o.k[i - 1] IS DISTINCT FROM k"
+        " THEN i END), lambda i: i IS NOT NULL)], lambda b: list_transform(b, lambda i, n: struct_pack(f0 := o.k[i],"
+        " f1 := list_select(o.v, generate_series(i, coalesce(b[n + 1], len(o.k) + 1) - 1)))))[1])[1]",
+    ),
+    # Places in a, ascending, of the first of each value that b has not
+    (
+        "hw_places_without(a, b)",
+        "list_sort(list_filter(list_transform(hw_first_of_key(list_concat("
+        "list_transform(b, lambda x: struct_pack(f0 := x,"
+        " f1 := 0::BIGINT)), list_transform(a, lambda x, i: struct_pack(f0 := x, f1 := i)))), lambda e: e.f1),"
+        " lambda i: i > 0))",
+    ),
+    ("hw_without(a, b)", "list_select(a, hw_places_without(a, b))"),
     (
         "hw_join(l, d)",
-        "CASE WHEN len(l) = 0 THEN '' ELSE list_reduce(l, lambda joined, piece: joined || d || piece) END",
+        "CASE WHEN len(l) = 0 THEN '' ELSE"
+        " substr(array_to_string(list_transform(l, lambda piece: d || piece), ''), length(d) + 1) END",
     ),
     (
         "hw_split_limit(s, d, n)",

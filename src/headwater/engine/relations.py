@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from headwater.engine.filesystem import url_of
 from headwater.model.scan import ALL_TIME, BlockPart, Scan, ScanRequest
 from headwater.model.table import TIME, Column
 from headwater.model.types import Scalar
@@ -71,7 +72,7 @@ class Relations:
     def _blocks(self, name: str, scan: Scan) -> Iterator[str]:
         for i, group in enumerate(_groups(scan)):
             columns = [_block_column(column, answer, group[0].physical) for column, answer in scan.request.columns]
-            files = ", ".join(quoted(part.path) for part in group)
+            files = ", ".join(quoted(url_of(part)) for part in group)
             source = f"read_parquet([{files}], hive_partitioning = false)"
             conditions = _conditions(scan.request, group[0])
             deleted = group[0].deleted_rows
@@ -83,12 +84,12 @@ class Relations:
 
 
 def _groups(scan: Scan) -> list[list[BlockPart]]:
-    """Blocks that one read_parquet can take: the same columns asked for, the same series, nothing deleted."""
+    """Blocks that one read_parquet can take: the same columns asked for, the same conditions, nothing deleted."""
     asked = {column.physical for column, _ in scan.request.columns}
     groups: dict[object, list[BlockPart]] = {}
     for part in scan.blocks:
         alone = part.path if part.deleted_rows is not None else None
-        groups.setdefault((alone, part.physical & asked, part.series_ids), []).append(part)
+        groups.setdefault((alone, part.physical & asked, part.series_ids, _leading(part)), []).append(part)
     return list(groups.values())
 
 
@@ -113,7 +114,7 @@ def _block_column(column: Column, answer: str, physical: frozenset[str]) -> str:
 
 
 def _conditions(request: ScanRequest, part: BlockPart) -> list[str]:
-    """Time range and series on the file's own columns, so that row groups which cannot match are not read."""
+    """Time range, series and leading values on the file's own columns, to leave out row groups which cannot match."""
     found = []
     time = quoted_name(TIME.physical)
     if request.time.start_ns > ALL_TIME.start_ns:
@@ -123,7 +124,16 @@ def _conditions(request: ScanRequest, part: BlockPart) -> list[str]:
     if part.series_ids is not None and len(part.series_ids) <= SERIES_LISTED:
         ids = ", ".join(map(str, part.series_ids))
         found.append(f'"_series" IN ({ids})' if ids else "false")
+    leading = _leading(part)
+    if leading is not None:
+        name, values = leading
+        found.append(f"{quoted_name(name)} IN ({', '.join(map(quoted, values))})")
     return found
+
+
+def _leading(part: BlockPart) -> tuple[str, tuple[str, ...]] | None:
+    """What is asked of the column that the rows are sorted by, if the file has it."""
+    return part.leading if part.leading is not None and part.leading[0] in part.physical else None
 
 
 def _empty(request: ScanRequest) -> str:

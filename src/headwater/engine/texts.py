@@ -1,20 +1,23 @@
 """Functions of the engine on texts that its own do not do, or do by bytes. NULL in any argument gives NULL.
 
-`engine.py` registers them; lowered statements call them by name. Source: sql.md 6.4, 6.5; 2.1 for doubles.
+`engine.py` registers them; lowered statements call them by name. Source: sql.md 6.4, 6.5, 6.8; 2.1 for doubles; what
+the guide does not list is Trino's.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Literal, cast
 
 import pyarrow as pa
 
-from headwater.engine.arrow import ArrowFunction, whole
+from headwater.engine.arrow import by_value
 from headwater.errors import QueryFailed
+from headwater.model.patterns import Pattern, check_splits, replacement
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -41,12 +44,15 @@ def _from_base(text: str, radix: int) -> int:
     if not 2 <= radix <= 36:
         raise QueryFailed("Radix must be between 2 and 36")
     digits = _DIGITS[:radix]
-    if not re.fullmatch(f"[+-]?[{digits}]+", text, re.ASCII | re.IGNORECASE):
+    if not re.fullmatch(f"[+-]?[{digits}]+", text, re.ASCII | re.IGNORECASE) or len(text) > 100:
         raise QueryFailed(f"Not a valid base-{radix} number: {text}")
     value = int(text, radix)
     if not -(2**63) <= value < 2**63:
         raise QueryFailed(f"Not a valid base-{radix} number: {text}")
     return value
+
+
+# ------------------------------------------------------------------------------------ distance and place
 
 
 def _hamming_distance(left: str, right: str) -> int:
@@ -56,9 +62,7 @@ def _hamming_distance(left: str, right: str) -> int:
 
 
 def _levenshtein_distance(left: str, right: str) -> int:
-    """Edits of single characters. The product of the lengths is the work, so it is limited (ours)."""
-    if len(left) * len(right) > 1_000_000:
-        raise QueryFailed("The combined inputs for Levenshtein distance are too large")
+    """Edits of single characters. The product of the lengths is the work, so the caller limits it."""
     above = list(range(len(right) + 1))
     for i, a in enumerate(left, 1):
         row = [i]
@@ -88,36 +92,125 @@ def _place(text: str, part: str, instance: int, from_end: bool) -> int:
     return place + 1
 
 
-def _by_value(function: Callable[..., Any], kind: pa.DataType, *columns: Any) -> pa.Array:
-    """A function of values applied to whole columns."""
-    rows = zip(*(whole(column).to_pylist() for column in columns), strict=True)
-    return pa.array([None if None in row else function(*row) for row in rows], type=kind)
+# ------------------------------------------------------------------------------------------ likeness, form
+
+_SOUNDS = dict(zip("BFPVCGJKQSXZDTLMNR", "111122222222334556", strict=True))
 
 
-def _double_texts(values: Any) -> pa.Array:
-    return _by_value(double_text, pa.string(), values)
+def _soundex(text: str) -> str:
+    """Four characters of how an English word sounds. Letters of other alphabets have no code. Source: Trino."""
+    letters = [character for character in text.upper() if character.isalpha()]
+    for letter in letters:
+        if not "A" <= letter <= "Z":
+            raise QueryFailed(f"The character is not mapped: {letter} (index={text.upper().index(letter)})")
+    if not letters:
+        return ""
+    code, last = letters[0], _SOUNDS.get(letters[0], "")
+    for letter in letters[1:]:
+        sound = _SOUNDS.get(letter, "")
+        if sound and sound != last:
+            code += sound
+        # H and W do not part two letters that sound alike; vowels do.
+        if letter not in "HW":
+            last = sound
+    return code[:4].ljust(4, "0")
 
 
-def _from_bases(texts: Any, radixes: Any) -> pa.Array:
-    return _by_value(_from_base, pa.int64(), texts, radixes)
+def _is_luhn(text: str) -> bool:
+    """Whether the last digit is the check digit of those before it. Source: Trino."""
+    if not re.fullmatch("[0-9]+", text):
+        raise QueryFailed("Input contains non-digit characters" if text else "Input is empty")
+    doubled = (2 * int(digit) for digit in text[-2::-2])
+    return (sum(map(int, text[-1::-2])) + sum(value // 10 + value % 10 for value in doubled)) % 10 == 0
 
 
-def _hamming_distances(lefts: Any, rights: Any) -> pa.Array:
-    return _by_value(_hamming_distance, pa.int64(), lefts, rights)
+def _normalize(text: str, form: str) -> str:
+    return unicodedata.normalize(cast(Literal["NFC", "NFD", "NFKC", "NFKD"], form), text)
 
 
-def _levenshtein_distances(lefts: Any, rights: Any) -> pa.Array:
-    return _by_value(_levenshtein_distance, pa.int64(), lefts, rights)
+# ----------------------------------------------------------------------------------------- texts as maps
 
 
-def _places(texts: Any, parts: Any, instances: Any, from_end: Any) -> pa.Array:
-    return _by_value(_place, pa.int64(), texts, parts, instances, from_end)
+def _entries(text: str, between: str, inside: str) -> Iterator[tuple[str, str]]:
+    """Keys and values of `a=1,b=2`. Nothing behind the last delimiter is no entry."""
+    if not between or not inside:
+        raise QueryFailed("entryDelimiter is empty" if not between else "keyValueDelimiter is empty")
+    if between == inside:
+        raise QueryFailed("entryDelimiter and keyValueDelimiter must not be the same")
+    pieces = text.split(between)
+    for piece in pieces if pieces[-1] else pieces[:-1]:
+        parts = piece.split(inside)
+        if len(parts) != 2:
+            raise QueryFailed(f"Key-value delimiter must appear exactly once in each entry. Bad input: '{piece}'")
+        yield parts[0], parts[1]
 
+
+def _split_to_map(text: str, between: str, inside: str) -> list[dict[str, str]]:
+    found: dict[str, str] = {}
+    for key, value in _entries(text, between, inside):
+        if key in found:
+            raise QueryFailed(
+                f"Duplicate keys ({key}) are not allowed. Specifying a lambda to resolve them is not either"
+            )
+        found[key] = value
+    return [{"f0": key, "f1": found[key]} for key in sorted(found, key=str.encode)]
+
+
+def _split_to_multimap(text: str, between: str, inside: str) -> list[dict[str, object]]:
+    found: dict[str, list[str]] = {}
+    for key, value in _entries(text, between, inside):
+        found.setdefault(key, []).append(value)
+    return [{"f0": key, "f1": found[key]} for key in sorted(found, key=str.encode)]
+
+
+# ----------------------------------------------------------------------------------- regular expressions
+
+
+def _pattern(text: str) -> str:
+    return Pattern(text).text
+
+
+def _pattern_of_group(text: str, group: int) -> str:
+    pattern = Pattern(text)
+    if group > pattern.groups:
+        raise QueryFailed(f"Pattern has {pattern.groups} groups. Cannot access group {group}")
+    return pattern.text
+
+
+def _pattern_to_split(text: str) -> str:
+    pattern = Pattern(text)
+    check_splits(pattern, text)
+    return pattern.text
+
+
+def _replacement(pattern: str, by: str) -> str:
+    return replacement(by, Pattern(pattern))
+
+
+_TEXT, _INTEGER = pa.string(), pa.int64()
+_MAP = pa.list_(pa.struct([("f0", _TEXT), ("f1", _TEXT)]))
+_MULTIMAP = pa.list_(pa.struct([("f0", _TEXT), ("f1", pa.list_(_TEXT))]))
+_TWO_TEXTS = ("VARCHAR", "VARCHAR")
 
 TEXT_FUNCTIONS = (
-    ArrowFunction("arrow_wide_double_text", ("DOUBLE",), "VARCHAR", _double_texts),
-    ArrowFunction("arrow_from_base", ("VARCHAR", "BIGINT"), "BIGINT", _from_bases),
-    ArrowFunction("arrow_hamming_distance", ("VARCHAR", "VARCHAR"), "BIGINT", _hamming_distances),
-    ArrowFunction("arrow_levenshtein_distance", ("VARCHAR", "VARCHAR"), "BIGINT", _levenshtein_distances),
-    ArrowFunction("arrow_place", ("VARCHAR", "VARCHAR", "BIGINT", "BOOLEAN"), "BIGINT", _places),
+    by_value("arrow_wide_double_text", double_text, ("DOUBLE",), "VARCHAR", _TEXT),
+    by_value("arrow_from_base", _from_base, ("VARCHAR", "BIGINT"), "BIGINT", _INTEGER),
+    by_value("arrow_hamming_distance", _hamming_distance, _TWO_TEXTS, "BIGINT", _INTEGER),
+    by_value("arrow_levenshtein_distance", _levenshtein_distance, _TWO_TEXTS, "BIGINT", _INTEGER),
+    by_value("arrow_place", _place, (*_TWO_TEXTS, "BIGINT", "BOOLEAN"), "BIGINT", _INTEGER),
+    by_value("arrow_soundex", _soundex, ("VARCHAR",), "VARCHAR", _TEXT),
+    by_value("arrow_luhn_check", _is_luhn, ("VARCHAR",), "BOOLEAN", pa.bool_()),
+    by_value("arrow_normalize", _normalize, _TWO_TEXTS, "VARCHAR", _TEXT),
+    by_value("arrow_split_to_map", _split_to_map, (*_TWO_TEXTS, "VARCHAR"), "STRUCT(f0 VARCHAR, f1 VARCHAR)[]", _MAP),
+    by_value(
+        "arrow_split_to_multimap",
+        _split_to_multimap,
+        (*_TWO_TEXTS, "VARCHAR"),
+        "STRUCT(f0 VARCHAR, f1 VARCHAR[])[]",
+        _MULTIMAP,
+    ),
+    by_value("arrow_pattern", _pattern, ("VARCHAR",), "VARCHAR", _TEXT),
+    by_value("arrow_pattern_of_group", _pattern_of_group, ("VARCHAR", "BIGINT"), "VARCHAR", _TEXT),
+    by_value("arrow_pattern_to_split", _pattern_to_split, ("VARCHAR",), "VARCHAR", _TEXT),
+    by_value("arrow_replacement", _replacement, _TWO_TEXTS, "VARCHAR", _TEXT),
 )

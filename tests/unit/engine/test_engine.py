@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import structlog.testing
 from headwater.engine.engine import Engine, Run
 from headwater.engine.relations import Relations
 from headwater.errors import Conflict, Corrupt, QueryFailed, Unavailable
+from headwater.files import LocalFiles, Source
 from headwater.model.scan import BlockPart, Scan, ScanRequest, TimeRange
 from headwater.model.table import TIME, Column, ColumnKind, TableId
 from headwater.model.types import Scalar
@@ -41,13 +43,17 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(blocks: Path) -> Iterator[Engine]:
-    made = Engine(threads=2, memory_bytes=256 << 20, directories=[blocks])
+    made = Engine(threads=2, memory_bytes=256 << 20)
     yield made
     made.close()
 
 
 def request(columns: Any = COLUMNS, **more: Any) -> ScanRequest:
     return ScanRequest(TableId("t"), columns, **more)
+
+
+def opener(path: Path) -> Callable[[], Source]:
+    return lambda: LocalFiles().open_source(path, site="test")
 
 
 def block(path: Path, times: list[int], more: dict[str, Any] | None = None, **hints: Any) -> BlockPart:
@@ -60,7 +66,7 @@ def block(path: Path, times: list[int], more: dict[str, Any] | None = None, **hi
         **(more or {}),
     }
     pq.write_table(pa.table(table), path)
-    return BlockPart(str(path), frozenset(table), len(times), path.stat().st_size, **hints)
+    return BlockPart(str(path), frozenset(table), len(times), path.stat().st_size, opener(path), **hints)
 
 
 def memory(times: list[int]) -> pa.Table:
@@ -267,7 +273,7 @@ def test_a_statement_the_engine_cannot_read_is_our_fault(engine: Engine) -> None
 
 def test_an_ended_database_is_replaced(tmp_path: Path) -> None:
     """A checkpoint that is told to fail ends a database for good, as the engine's own errors do."""
-    made = Engine(threads=1, memory_bytes=64 << 20, directories=())
+    made = Engine(threads=1, memory_bytes=64 << 20)
     ended = duckdb.connect(str(tmp_path / "ended.db"))
     ended.execute("SET debug_checkpoint_abort = 'before_header'")
     ended.execute("CREATE TABLE t (a INTEGER)")
@@ -292,13 +298,13 @@ def test_bad_blocks_are_corrupt(engine: Engine, blocks: Path) -> None:
         path = blocks / f"{name}.parquet"
         if damaged is not None:
             path.write_bytes(damaged)
-        part = BlockPart(str(path), whole.physical, whole.rows, whole.bytes)
+        part = replace(whole, path=str(path), open=opener(path))
         with pytest.raises(Corrupt):
             engine.run("SELECT sum(c2) FROM s", {"s": Scan(request(), (), (part,))}, timeout_s=9)
 
 
 def test_memory_limit(blocks: Path) -> None:
-    small = Engine(threads=1, memory_bytes=32 << 20, directories=[blocks])
+    small = Engine(threads=1, memory_bytes=32 << 20)
     with pytest.raises(QueryFailed, match="Query exceeded the memory limit of the server"):
         small.run("SELECT list(range) FROM range(30000000)", {}, timeout_s=20)
     assert rows(small, "SELECT 1") == [(1,)]

@@ -1,0 +1,184 @@
+"""Functions of the engine on the values of a group, which come as a list, and of probability; in numpy.
+
+`engine.py` registers them; lowered statements call them by name. NULL in any argument gives NULL. Source: sql.md 6.10;
+what the guide does not list is Trino's.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from itertools import combinations, islice
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.engine.arrow import ArrowFunction, Floats, Ints, bounds, by_value, floats, ints, lists, whole
+from headwater.errors import QueryFailed
+
+# --------------------------------------------------------------------------------------- percentiles
+
+
+def _weighted_places(ordered_weights: Any, shares: Any) -> pa.Array:
+    """For each share, the 1-based place of the first value whose cumulative share of the weights reaches it."""
+    weights, shares = whole(ordered_weights), whole(shares)
+    values: list[Ints] = []
+    lengths: list[int | None] = []
+    flat = shares.values.to_numpy(zero_copy_only=False)
+    for own, (start, end) in zip(ints(weights), bounds(shares), strict=True):
+        if own is None or len(own) == 0:
+            lengths.append(None)
+            continue
+        if (own < 1).any():
+            raise QueryFailed("percentile weight must be > 0")
+        reached = np.cumsum(own)
+        values.append(np.searchsorted(reached / reached[-1], flat[start:end], side="left") + 1)
+        lengths.append(end - start)
+    joined = np.concatenate(values) if values else np.zeros(0, np.int64)
+    return lists(pa.array(joined, type=pa.int64()), lengths)
+
+
+# -------------------------------------------------------------------------------------------- moments
+
+
+def _moment(least: int, function: Callable[[Floats], float]) -> Callable[..., pa.Array]:
+    """A function of each row's values, which are not NULL; NULL for fewer than `least`."""
+
+    def compute(samples: Any) -> pa.Array:
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            found = [
+                None if values is None or len(values) < least else float(function(values))
+                for values in floats(whole(samples))
+            ]
+        return pa.array(found, type=pa.float64())
+
+    return compute
+
+
+def _skewness(values: Floats) -> float:
+    """sqrt(n) * m3 / m2^1.5 over sums of powers of the distance from the mean."""
+    distance = values - values.mean()
+    return float(np.sqrt(len(values)) * (distance**3).sum() / (distance**2).sum() ** 1.5)
+
+
+def _kurtosis(values: Floats) -> float:
+    """Excess kurtosis of a sample, over sums of powers of the distance from the mean."""
+    n = float(len(values))
+    distance = values - values.mean()
+    ratio = (distance**4).sum() / (distance**2).sum() ** 2
+    return float((n - 1) * n * (n + 1) / ((n - 2) * (n - 3)) * ratio - 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)))
+
+
+# ----------------------------------------------------------------------------------- numeric_histogram
+
+_KNOWN_EXACTLY = 10_000
+"""More different values than this are gathered in so many bins of equal counts before the closest are merged (ours)."""
+
+
+def _numeric_histogram(buckets: Any, values: Any, weights: Any) -> pa.Array:
+    """Centres and weights of at most so many buckets: the two closest are merged until they are few enough."""
+    rows = zip(whole(buckets).to_pylist(), floats(whole(values)), floats(whole(weights)), strict=True)
+    keys: list[float] = []
+    counts: list[float] = []
+    lengths: list[int | None] = []
+    for count, own, weight in rows:
+        if count is None or own is None or weight is None:
+            lengths.append(None)
+            continue
+        centres, sums = _gathered(own, weight)
+        while len(centres) > _KNOWN_EXACTLY:
+            centres, sums = _thinned(centres, sums)
+        merged = _merged(centres.tolist(), sums.tolist(), count)
+        keys += (centre for centre, _ in merged)
+        counts += (weight for _, weight in merged)
+        lengths.append(len(merged))
+    entries = pa.StructArray.from_arrays([pa.array(keys, pa.float64()), pa.array(counts, pa.float64())], ["f0", "f1"])
+    return lists(entries, lengths)
+
+
+def _gathered(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    centres, places = np.unique(values, return_inverse=True)
+    return centres, np.bincount(places, weights=weights, minlength=len(centres)).astype(np.float64)
+
+
+def _thinned(centres: Floats, sums: Floats) -> tuple[Floats, Floats]:
+    starts = np.linspace(0, len(centres), _KNOWN_EXACTLY, endpoint=False).astype(np.int64)
+    together = np.add.reduceat(sums, starts)
+    return np.add.reduceat(centres * sums, starts) / together, together
+
+
+def _merged(centres: list[float], sums: list[float], buckets: int) -> list[tuple[float, float]]:
+    """Neighbours are linked; of a pair that is stale, one has been merged since."""
+    left, right = list(range(-1, len(centres) - 1)), list(range(1, len(centres) + 1))
+    pairs = [(centres[i + 1] - centres[i], i, i + 1, 0, 0) for i in range(len(centres) - 1)]
+    heapq.heapify(pairs)
+    age = [0] * len(centres)
+    there = len(centres)
+    while there > buckets and pairs:
+        _, a, b, age_a, age_b = heapq.heappop(pairs)
+        if age[a] != age_a or age[b] != age_b:
+            continue
+        both = sums[a] + sums[b]
+        centres[a], sums[a] = (centres[a] * sums[a] + centres[b] * sums[b]) / both, both
+        age[a], age[b], right[a] = age[a] + 1, -1, right[b]
+        there -= 1
+        if right[a] < len(centres):
+            left[right[a]] = a
+            heapq.heappush(pairs, (centres[right[a]] - centres[a], a, right[a], age[a], age[right[a]]))
+        if left[a] >= 0:
+            heapq.heappush(pairs, (centres[a] - centres[left[a]], left[a], a, age[left[a]], age[a]))
+    return [(centre, weight) for centre, weight, own in zip(centres, sums, age, strict=True) if own >= 0]
+
+
+# ---------------------------------------------------------------------------------------- probability
+
+
+def _normal_cdf(mean: float, deviation: float, value: float) -> float:
+    if not deviation > 0:
+        raise QueryFailed("standardDeviation must be > 0")
+    return 0.5 * math.erfc((mean - value) / (deviation * math.sqrt(2)))
+
+
+def _inverse_normal_cdf(mean: float, deviation: float, share: float) -> float:
+    if not 0 < share < 1:
+        raise QueryFailed("p must be 0 > p > 1")
+    if not deviation > 0:
+        raise QueryFailed("sd must be > 0")
+    return NormalDist(mean, deviation).inv_cdf(share)
+
+
+COMBINATIONS_MAX = 100_000
+"""Source: Trino."""
+
+
+def _combinations(size: int, chosen: int) -> list[list[int]]:
+    """The places of each combination, from 1, in the order of Trino: the first element changes fastest."""
+    if not 0 <= chosen <= 5:
+        raise QueryFailed(
+            f"combination size must not exceed 5: {chosen}" if chosen > 5 else "combination size must not be negative"
+        )
+    found = list(islice(combinations(range(size, 0, -1), chosen), COMBINATIONS_MAX + 1))
+    if len(found) > COMBINATIONS_MAX:
+        raise QueryFailed("combinations exceed max size")
+    return [list(reversed(places)) for places in reversed(found)]
+
+
+_DOUBLES = ("DOUBLE", "DOUBLE", "DOUBLE")
+
+STATISTICS_FUNCTIONS = (
+    ArrowFunction("arrow_weighted_places", ("BIGINT[]", "DOUBLE[]"), "BIGINT[]", _weighted_places),
+    ArrowFunction("arrow_skewness", ("DOUBLE[]",), "DOUBLE", _moment(3, _skewness)),
+    ArrowFunction("arrow_kurtosis", ("DOUBLE[]",), "DOUBLE", _moment(4, _kurtosis)),
+    ArrowFunction(
+        "arrow_numeric_histogram",
+        ("BIGINT", "DOUBLE[]", "DOUBLE[]"),
+        "STRUCT(f0 DOUBLE, f1 DOUBLE)[]",
+        _numeric_histogram,
+    ),
+    by_value("arrow_normal_cdf", _normal_cdf, _DOUBLES, "DOUBLE", pa.float64()),
+    by_value("arrow_inverse_normal_cdf", _inverse_normal_cdf, _DOUBLES, "DOUBLE", pa.float64()),
+    by_value("arrow_combinations", _combinations, ("BIGINT", "BIGINT"), "BIGINT[][]", pa.list_(pa.list_(pa.int64()))),
+)
