@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from headwater.model.types import SqlType
 from headwater.sql import tree
-from headwater.sql.binder_calls import sort_key
 from headwater.sql.binder_context import (
     Binding,
     Clause,
     Environment,
     ExpressionBinder,
     Names,
+    Parameters,
     coerce,
     constants_of,
     fault,
@@ -26,6 +26,7 @@ from headwater.sql.binder_context import (
 )
 from headwater.sql.binder_expressions import FORMS
 from headwater.sql.binder_select import bind_select
+from headwater.sql.binder_windows import sort_key
 from headwater.sql.bound import (
     BoundQuery,
     Branch,
@@ -42,14 +43,23 @@ from headwater.sql.bound import (
     SortKey,
     Values,
 )
+from headwater.sql.budget import Budget
 from headwater.sql.coercion import common_type, common_type_of, is_comparable
 from headwater.sql.scope import Scope, ScopeColumn
+from headwater.sql.shape import Literals
 from headwater.sql.signature import Context
 
 
-def bind(query: tree.Query, names: Names, functions: Context) -> BoundQuery:
+def bind(
+    query: tree.Query,
+    names: Names,
+    functions: Context,
+    parameters: Parameters,
+    literals: Literals | None,
+    budget: Budget,
+) -> BoundQuery:
     """Bind a whole query. Raises Invalid."""
-    binding = Binding(names, functions, _query, FORMS)
+    binding = Binding(names, functions, parameters, literals, budget, _query, FORMS)
     bound = _query(binding, query, Environment(None, {}))
     return BoundQuery(bound, binding.slots)
 

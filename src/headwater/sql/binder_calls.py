@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from headwater.errors import Invalid
-from headwater.model.types import Scalar, SqlType
+from headwater.model.types import Scalar
 from headwater.sql import functions, operators, tree
 from headwater.sql.binder_context import (
     Clause,
@@ -20,32 +20,31 @@ from headwater.sql.binder_context import (
     fault,
     placed,
     types_of,
-    unsupported,
 )
-from headwater.sql.binder_lambdas import FORMS as LAMBDA_FORMS
 from headwater.sql.binder_lambdas import bind_lambda_call, has_lambda, unexpected
+from headwater.sql.binder_windows import bind_sort_items, bind_window
 from headwater.sql.bound import (
     Aggregate,
-    Call,
     Case,
     Coalesce,
     Expression,
+    GroupingMask,
     IsNull,
     Literal,
     Nullif,
-    SortKey,
     Try,
     Windowed,
 )
-from headwater.sql.bound_walk import Subquery, walk
-from headwater.sql.coercion import Constant, is_comparable
+from headwater.sql.bound_walk import walk
+from headwater.sql.coercion import is_comparable
+from headwater.sql.constant import Constant
 from headwater.sql.signature import Kind, Resolved
 
 
 def bind_call(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
     special = _SPECIAL.get(node.name)
     kind = functions.kind(node.name)
-    if special is not None or (node.name in LAMBDA_FORMS and (kind is None or has_lambda(node))):
+    if special is not None or (kind is Kind.SCALAR and has_lambda(node)):
         _plain(node)
         return (special or bind_lambda_call)(binder, node)
     if node.over is not None:
@@ -72,7 +71,7 @@ def _arguments(binder: ExpressionBinder, node: tree.FunctionCall) -> tuple[Expre
 
 def _plain(node: tree.FunctionCall) -> None:
     """Refuse on a scalar call what belongs to aggregates."""
-    if functions.kind(node.name) is None and node.name not in _SPECIAL and node.name not in LAMBDA_FORMS:
+    if functions.kind(node.name) is None and node.name not in _SPECIAL:
         raise fault(node, f"Function {node.name} not registered")
     if node.star or node.distinct or node.order_by or node.filter is not None or node.nulls is not None:
         raise fault(node, f"DISTINCT, ORDER BY, FILTER, NULLS and * are for aggregates: {node.name} is not one")
@@ -137,18 +136,6 @@ def _filter(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression | N
     return binder.boolean(node.filter, "FILTER clause must evaluate to a boolean: actual type {}")
 
 
-def bind_sort_items(binder: ExpressionBinder, items: Sequence[tree.SortItem]) -> tuple[SortKey, ...]:
-    """The sort keys of an aggregate or window; constants sort nothing and are left out."""
-    bound = ((item, binder.bind(item.expression)) for item in items)
-    return tuple(sort_key(item, expression) for item, expression in bound if not isinstance(expression, Literal))
-
-
-def sort_key(item: tree.SortItem, expression: Expression) -> SortKey:
-    if not is_comparable(expression.type):
-        raise fault(item, f"Type {expression.type} is not orderable, and therefore cannot be used in ORDER BY")
-    return SortKey(expression, item.descending, bool(item.nulls_first))
-
-
 # Windows
 
 
@@ -158,18 +145,12 @@ def _windowed(binder: ExpressionBinder, node: tree.FunctionCall, kind: Kind | No
     if not binder.clause.windows:
         raise _misplaced(binder, node)
     if node.order_by:
-        raise unsupported(node, "ORDER BY inside a window function")
+        raise fault(node, "Window function with ORDER BY is not supported")
     if kind is Kind.AGGREGATE and node.nulls == "IGNORE":
         raise fault(node, f"Cannot specify null treatment clause for {node.name} function")
     inner = binder.within(Clause(f"The window function {node.name}", aggregates=binder.clause.aggregates))
-    window = _window(binder, node)
     resolved, arguments = _resolved_arguments(inner, node)
-    partition_by = inner.bind_all(window.partition_by)
-    for partition in partition_by:
-        if not is_comparable(partition.type):
-            raise fault(window, f"{partition.type} is not comparable, and therefore cannot be used in PARTITION BY")
-    order_by = bind_sort_items(inner, window.order_by)
-    frame, offsets = ("", ()) if window.frame is None else _frame(inner, window.frame, order_by)
+    window = bind_window(inner, node)
     return Windowed(
         name=resolved.name,
         arguments=arguments,
@@ -177,92 +158,14 @@ def _windowed(binder: ExpressionBinder, node: tree.FunctionCall, kind: Kind | No
         distinct=_distinct(node, arguments),
         filter=_filter(inner, node),
         ignore_nulls=node.nulls == "IGNORE",
-        partition_by=partition_by,
-        order_by=order_by,
-        frame=frame,
-        offsets=offsets,
+        partition_by=window.partition_by,
+        order_by=window.order_by,
+        frame=window.frame,
+        offsets=window.offsets,
         function=resolved,
         line=node.line,
         column=node.column,
     )
-
-
-def _window(binder: ExpressionBinder, node: tree.FunctionCall) -> tree.Window:
-    """The window of a call, a named one looked up."""
-    over = node.over
-    assert over is not None
-    if isinstance(over, tree.Window):
-        return over if over.base is None else _extended(over, _named_window(binder, over, over.base))
-    return _named_window(binder, node, over)
-
-
-def _named_window(binder: ExpressionBinder, node: tree.Node, name: str) -> tree.Window:
-    """A window of the WINDOW clause. It may start from one defined before it, never from itself or a later one."""
-    found: dict[str, tree.Window] = {}
-    for definition in binder.windows:
-        window = definition.window
-        if window.base is not None:
-            if window.base not in found:
-                raise fault(window, f"Cannot resolve WINDOW name {window.base}")
-            window = _extended(window, found[window.base])
-        found[definition.name] = window
-    if name not in found:
-        raise fault(node, f"Cannot resolve WINDOW name {name}")
-    return found[name]
-
-
-def _extended(window: tree.Window, base: tree.Window) -> tree.Window:
-    if window.partition_by or (window.order_by and base.order_by) or base.frame is not None:
-        raise fault(window, "A window cannot change the PARTITION BY, ORDER BY or frame of the window it starts from")
-    return replace(window, base=None, partition_by=base.partition_by, order_by=window.order_by or base.order_by)
-
-
-def _frame(
-    binder: ExpressionBinder, frame: tree.Frame, order_by: tuple[SortKey, ...]
-) -> tuple[str, tuple[Expression, ...]]:
-    """A frame's text with {} for each offset, and the offsets."""
-    bounds = (frame.start, frame.end or tree.FrameBound(frame.line, frame.column, "CURRENT ROW", None))
-    texts: list[str] = []
-    offsets: list[Expression] = []
-    for bound in bounds:
-        if bound.offset is not None:
-            offsets.append(_offset(binder, frame, bound.offset, order_by))
-            texts.append(f"({{}}) {bound.kind}")
-        else:
-            texts.append(bound.kind)
-    if bounds[0].kind == "UNBOUNDED FOLLOWING" or bounds[1].kind == "UNBOUNDED PRECEDING":
-        raise fault(frame, f"Window frame cannot go from {bounds[0].kind} to {bounds[1].kind}")
-    return f"{frame.unit} BETWEEN {texts[0]} AND {texts[1]}", tuple(offsets)
-
-
-def _offset(
-    binder: ExpressionBinder, frame: tree.Frame, node: tree.Expression, order_by: tuple[SortKey, ...]
-) -> Expression:
-    """How far a frame reaches. In a RANGE it is a difference of values of the one sort key."""
-    offset = binder.bind(node)
-    if frame.unit != "RANGE":
-        if offset.type not in (Scalar.INTEGER, Scalar.BIGINT):
-            raise fault(node, f"Window frame {frame.unit} value type must be a whole number (actual {offset.type})")
-        return offset
-    if len(order_by) != 1:
-        raise fault(frame, "Window frame of type RANGE PRECEDING or FOLLOWING requires single sort item in ORDER BY")
-    sorted_type = order_by[0].type
-    wanted = _RANGE_OFFSETS.get(sorted_type) if isinstance(sorted_type, Scalar) else None
-    if wanted is None:
-        raise unsupported(frame, f"A RANGE frame over {sorted_type}")
-    if offset.type not in wanted:
-        raise fault(node, f"Window frame RANGE value type {offset.type} does not fit sort item type {sorted_type}")
-    return offset
-
-
-_WHOLE = (Scalar.INTEGER, Scalar.BIGINT)
-_RANGE_OFFSETS: dict[SqlType, tuple[Scalar, ...]] = {
-    Scalar.INTEGER: _WHOLE,
-    Scalar.BIGINT: _WHOLE,
-    Scalar.DOUBLE: (*_WHOLE, Scalar.DOUBLE),
-    Scalar.TIMESTAMP: (Scalar.INTERVAL_DAY_TO_SECOND,),
-    Scalar.INTERVAL_DAY_TO_SECOND: (Scalar.INTERVAL_DAY_TO_SECOND,),
-}
 
 
 # Forms that look like functions
@@ -304,17 +207,8 @@ def _nullif(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
 
 
 def _try(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
-    """The engine's TRY takes neither subqueries nor windows nor anything volatile."""
     _count(node, 1, 1)
-    operand = _arguments(binder, node)[0]
-    for part in walk(operand):
-        if isinstance(part, Subquery):
-            raise unsupported(node, "TRY of a subquery")
-        if isinstance(part, Windowed):
-            raise unsupported(node, "TRY of a window function")
-        if isinstance(part, Call) and part.function.is_volatile:
-            raise unsupported(node, f"TRY of {part.name}")
-    return Try(operand)
+    return Try(_arguments(binder, node)[0])
 
 
 def _typeof(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
@@ -327,8 +221,15 @@ def _typeof(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
     return name
 
 
-def _grouping(_: ExpressionBinder, node: tree.FunctionCall) -> Expression:
-    raise unsupported(node, "GROUPING")
+def _grouping(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
+    """GROUPING of keys; that they are keys, the grouping finds out. Integers as Trino has them."""
+    _count(node, 1, 63)
+    if not binder.clause.aggregates:
+        raise _misplaced(binder, node)
+    inner = binder if binder.inner_scope is None else replace(binder, scope=binder.inner_scope)
+    arguments = _arguments(inner, node)
+    kind = Scalar.INTEGER if len(arguments) < 32 else Scalar.BIGINT
+    return GroupingMask(arguments, kind, node.line, node.column)
 
 
 _SPECIAL: dict[str, Callable[[ExpressionBinder, tree.FunctionCall], Expression]] = {

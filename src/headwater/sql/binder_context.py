@@ -13,9 +13,12 @@ from headwater.errors import Invalid
 from headwater.model.table import Columns, TableId
 from headwater.model.types import Scalar, SqlType
 from headwater.sql import tree
-from headwater.sql.bound import Call, Coerce, CommonTable, Expression, Literal, Query, Slot
-from headwater.sql.coercion import Constant, common_type_of, fold_constant
+from headwater.sql.bound import Call, Coerce, CommonTable, Expression, Literal, Placeholder, Query, Slot
+from headwater.sql.budget import Budget
+from headwater.sql.coercion import common_type_of, fold_constant
+from headwater.sql.constant import Constant
 from headwater.sql.scope import Scope
+from headwater.sql.shape import Literals
 from headwater.sql.signature import Context, Resolved
 
 T = TypeVar("T")
@@ -37,8 +40,17 @@ class Environment:
     tables: Mapping[str, CommonTable]
 
 
+class Parameters(Protocol):
+    """What the binder asks about `@parameters`."""
+
+    def bind(self, node: tree.Parameter) -> Expression: ...
+
+
 BindQuery = Callable[["Binding", tree.Query, Environment], Query]
 Forms = Mapping[type[tree.Node], Callable[["ExpressionBinder", Any], Expression]]
+
+
+SLOTS_MAX = 100_000
 
 
 @dataclass(slots=True)
@@ -46,19 +58,33 @@ class Binding:
     """One statement while it is bound.
 
     `bind_query` and `forms`, the way to bind each kind of expression, are the binder itself: expressions hold queries
-    and queries hold expressions.
+    and queries hold expressions. `literals` are those of the text, None if their values need not be told apart from
+    the rest of it.
     """
 
     names: Names
     functions: Context
+    parameters: Parameters
+    literals: Literals | None
+    budget: Budget
     bind_query: BindQuery
     forms: Forms
     slots: int = field(default=0, init=False)
     scans: int = field(default=0, init=False)
     common_tables: int = field(default=0, init=False)
 
+    def constant(self, node: tree.Node, value: Any, *, is_inside: bool = False) -> Constant:
+        """The constant of the literal that `node` is, or has inside it after a word or a sign."""
+        if self.literals is None:
+            return Constant(value)
+        return self.literals.constant(node, value, is_inside=is_inside)
+
     def slot(self, kind: SqlType) -> Slot:
+        """A new column. Raises Invalid for too many: a `*` may double them at every step."""
+        self.budget.check()
         self.slots += 1
+        if self.slots > SLOTS_MAX:
+            raise Invalid(f"The query has more than {SLOTS_MAX} columns in all its steps")
         return Slot(f"c{self.slots}", kind)
 
     def scan_name(self) -> str:
@@ -115,6 +141,8 @@ def coerce(expression: Expression, target: SqlType) -> Expression:
     """
     if expression.type == target:
         return expression
+    if isinstance(expression, Placeholder):
+        expression.wanted.append(target)
     if isinstance(expression, Literal):
         return Literal(fold_constant(expression.constant, expression.type, target), target)
     return Coerce(expression, target)
@@ -150,6 +178,7 @@ class ExpressionBinder:
         return replace(self, clause=clause)
 
     def bind(self, node: tree.Expression) -> Expression:
+        self.binding.budget.check()
         return self.binding.forms[type(node)](self, node)
 
     def bind_all(self, nodes: Sequence[tree.Expression]) -> tuple[Expression, ...]:
@@ -181,6 +210,8 @@ class ExpressionBinder:
 
     def query(self, node: tree.Query) -> Query:
         """A subquery; it sees this expression's scope from within."""
+        if self.lambdas:
+            raise fault(node, "Lambda expression cannot contain subqueries")
         return self.binding.bind_query(self.binding, node, replace(self.environment, scope=self.scope))
 
     def common(self, bound: Sequence[Expression], node: tree.Node, text: str) -> SqlType:

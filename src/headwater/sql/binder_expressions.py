@@ -6,6 +6,7 @@ expression whose type is known, or raises Invalid with a position.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -43,7 +44,8 @@ from headwater.sql.bound import (
     Slot,
     SlotRef,
 )
-from headwater.sql.coercion import INT_MAX, INT_MIN, Constant, fold_cast, is_castable
+from headwater.sql.coercion import INT_MAX, INT_MIN, fold_cast, is_castable
+from headwater.sql.constant import Constant, combined
 from headwater.sql.scope import Ambiguous
 from headwater.sql.signature import Resolved
 
@@ -117,32 +119,40 @@ def _boolean(_: ExpressionBinder, node: tree.BooleanLiteral) -> Expression:
     return Literal(Constant(node.value), Scalar.BOOLEAN)
 
 
-def _integer(_: ExpressionBinder, node: tree.IntegerLiteral) -> Expression:
-    return Literal(Constant(node.value), Scalar.INTEGER if INT_MIN <= node.value <= INT_MAX else Scalar.BIGINT)
+def _integer(binder: ExpressionBinder, node: tree.IntegerLiteral) -> Expression:
+    kind = Scalar.INTEGER if INT_MIN <= node.value <= INT_MAX else Scalar.BIGINT
+    if node.value >= 0:
+        return Literal(binder.binding.constant(node, node.value), kind)
+    if node.value < -INT_MAX:
+        # Its digits alone are of another type than the number.
+        return Literal(Constant(node.value), kind)
+    digits = binder.binding.constant(node, -node.value, is_inside=True)
+    return Literal(combined("negative", operator.neg, (digits,)), kind)
 
 
-def _double(_: ExpressionBinder, node: tree.DoubleLiteral) -> Expression:
-    return Literal(Constant(node.value), Scalar.DOUBLE)
+def _double(binder: ExpressionBinder, node: tree.DoubleLiteral) -> Expression:
+    return Literal(binder.binding.constant(node, node.value), Scalar.DOUBLE)
 
 
-def _string(_: ExpressionBinder, node: tree.StringLiteral) -> Expression:
-    return Literal(Constant(node.value), Scalar.VARCHAR)
+def _string(binder: ExpressionBinder, node: tree.StringLiteral) -> Expression:
+    return Literal(binder.binding.constant(node, node.value), Scalar.VARCHAR)
 
 
-def _typed(_: ExpressionBinder, node: tree.TypedLiteral) -> Expression:
-    return bind_typed(node)
+def _typed(binder: ExpressionBinder, node: tree.TypedLiteral) -> Expression:
+    return bind_typed(node, binder.binding.constant(node, node.text, is_inside=True))
 
 
-def _interval(_: ExpressionBinder, node: tree.IntervalLiteral) -> Expression:
-    return bind_interval(node)
+def _interval(binder: ExpressionBinder, node: tree.IntervalLiteral) -> Expression:
+    return bind_interval(node, binder.binding.constant(node, node.text, is_inside=True))
 
 
-def _short_interval(_: ExpressionBinder, node: tree.ShortIntervalLiteral) -> Expression:
-    return bind_short_interval(node)
+def _short_interval(binder: ExpressionBinder, node: tree.ShortIntervalLiteral) -> Expression:
+    literal = bind_short_interval(node)
+    return Literal(binder.binding.constant(node, literal.constant.value), literal.type)
 
 
-def _parameter(_: ExpressionBinder, node: tree.Parameter) -> Expression:
-    raise unsupported(node, f"Parameter @{node.name}")
+def _parameter(binder: ExpressionBinder, node: tree.Parameter) -> Expression:
+    return binder.binding.parameters.bind(node)
 
 
 # Operators

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from headwater.errors import Invalid
-from headwater.model.types import Array, Field, Row, Scalar, SqlType
+from headwater.model.types import Array, Field, Map, Row, Scalar, SqlType
 from headwater.sql import tree
 from headwater.sql.binder_context import fault, placed
 from headwater.sql.bound import Literal
-from headwater.sql.coercion import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, Constant
+from headwater.sql.coercion import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN
+from headwater.sql.constant import Constant, combined
 from headwater.sql.texts import parse_date, parse_duration, parse_interval, parse_time, parse_timestamp
 
 _SCALARS = {kind.value: kind for kind in Scalar if kind is not Scalar.UNKNOWN} | {"int": Scalar.INTEGER}
@@ -18,6 +19,8 @@ def type_of(node: tree.TypeName) -> SqlType:
     """The type a name stands for. Raises Invalid for one the dialect has not."""
     if isinstance(node, tree.ArrayType):
         return Array(type_of(node.element))
+    if isinstance(node, tree.MapType):
+        return Map(type_of(node.key), type_of(node.value))
     if isinstance(node, tree.RowType):
         return Row(tuple(Field(f.name, type_of(f.type)) for f in node.fields))
     kind = _SCALARS.get(node.name)
@@ -27,12 +30,12 @@ def type_of(node: tree.TypeName) -> SqlType:
     return kind
 
 
-def bind_typed(node: tree.TypedLiteral) -> Literal:
+def bind_typed(node: tree.TypedLiteral, text: Constant) -> Literal:
     """`DATE '2024-02-29'`, `BIGINT '10'`."""
     kind = _SCALARS.get(node.type)
     if kind is None:
         raise fault(node, f"Unknown type: {node.type}")
-    return placed(node, lambda: Literal(Constant(_value(node.text, kind)), kind))
+    return placed(node, lambda: Literal(combined(("typed", kind), lambda value: _value(value, kind), (text,)), kind))
 
 
 def _value(text: str, kind: Scalar) -> object:
@@ -68,10 +71,13 @@ def _known(text: str) -> str:
     return text
 
 
-def bind_interval(node: tree.IntervalLiteral) -> Literal:
+def bind_interval(node: tree.IntervalLiteral, text: Constant) -> Literal:
     """`INTERVAL '2' DAY`."""
-    value, kind = placed(node, lambda: parse_interval(node.text, node.start, node.end, -1 if node.negative else 1))
-    return Literal(Constant(value), kind)
+    sign = -1 if node.negative else 1
+    _, kind = placed(node, lambda: parse_interval(node.text, node.start, node.end, sign))
+    key = ("interval", node.start, node.end, sign)
+    value = combined(key, lambda value: parse_interval(value, node.start, node.end, sign)[0], (text,))
+    return Literal(value, kind)
 
 
 def bind_short_interval(node: tree.ShortIntervalLiteral) -> Literal:

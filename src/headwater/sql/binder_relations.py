@@ -6,11 +6,11 @@ Called by `binder_select`. Source: sql.md 3, 4.1, 4.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from headwater.errors import Invalid
-from headwater.model.types import Array, Row, Scalar, SqlType, Timeseries
+from headwater.model.types import Array, Map, Row, Scalar, SqlType, Timeseries
 from headwater.sql import operators, tree
 from headwater.sql.binder_context import (
     Binding,
@@ -39,7 +39,7 @@ from headwater.sql.bound import (
     Unnest,
     Unnested,
 )
-from headwater.sql.bound_walk import Subquery, walk
+from headwater.sql.bound_walk import Subquery, rebuild, references, walk
 from headwater.sql.coercion import common_type
 from headwater.sql.scope import Ambiguous, Scope, ScopeColumn
 
@@ -112,7 +112,7 @@ class _RelationBinder:
         table, columns = found
         pairs = tuple((column, self.binding.slot(column.type)) for column in columns.all())
         shown = tuple(ScopeColumn((database, node.name), column.name, slot) for column, slot in pairs)
-        return Source(Scan(self.binding.scan_name(), table, pairs), shown)
+        return Source(Scan(self.binding.scan_name(), table, (database, node.name), pairs), shown)
 
     def _common_table(self, node: tree.Table) -> Source:
         table = self._find_common_table(node)
@@ -158,6 +158,8 @@ class _RelationBinder:
     def _unnested(self, node: tree.Expression, argument: Expression) -> tuple[Unnested, list[str | None]]:
         """One argument with the columns its elements give, and their names."""
         kind = argument.type
+        if isinstance(kind, Map):
+            kind = kind.entries
         if isinstance(kind, Timeseries):
             given: list[tuple[str | None, SqlType]] = [("time", Scalar.TIMESTAMP), ("value", kind.value)]
         elif isinstance(kind, Array) and isinstance(kind.element, Row):
@@ -189,10 +191,12 @@ class _RelationBinder:
         scope = Scope(columns, self.environment.scope)
         binder = ExpressionBinder(self.binding, self.environment, scope, Clause("JOIN ON clause"))
         condition = binder.condition(node.on)
-        if node.kind in ("RIGHT", "FULL") and any(isinstance(part, Subquery) for part in walk(condition)):
-            # The engine has errors of its own here, of the kind that end it.
-            raise unsupported(node.on, f"A subquery in the condition of a {node.kind} JOIN")
-        return Source(Join(node.kind, left.relation, right.relation, condition), columns)
+        if node.kind in ("INNER", "LEFT"):
+            return Source(Join(node.kind, left.relation, right.relation, condition), columns)
+        sides = (_Side(self.binding, left), _Side(self.binding, right))
+        condition = _without_subqueries(node, condition, sides)
+        first, second = (side.relation for side in sides)
+        return Source(Join(node.kind, first, second, condition), columns)
 
     def _using(self, node: tree.Join, left: Source, right: Source) -> Source:
         """JOIN USING: each merged column comes first, once, and has no qualifier. Source: Trino."""
@@ -225,6 +229,46 @@ class _RelationBinder:
             return Projection(sides[0], _reference(name, sides[0]))
         parts = tuple(coerce(_reference(name, side), common) for side in sides)
         return Projection(self.binding.slot(common), Coalesce(parts, common))
+
+
+@dataclass(slots=True)
+class _Side:
+    """One side of a join, and what is computed there for its condition."""
+
+    binding: Binding
+    source: Source
+    added: list[Projection] = field(default_factory=list)
+
+    @property
+    def relation(self) -> Relation:
+        return Extended(self.source.relation, tuple(self.added)) if self.added else self.source.relation
+
+    def add(self, expression: Expression) -> SlotRef:
+        slot = self.binding.slot(expression.type)
+        self.added.append(Projection(slot, expression))
+        return SlotRef(slot, "", 0, 0)
+
+
+def _without_subqueries(node: tree.Join, condition: Expression, sides: tuple[_Side, _Side]) -> Expression:
+    """The condition of a RIGHT or FULL JOIN, its subqueries made columns of the side they speak of.
+
+    The engine has errors of its own about a subquery there, of the kind that end it.
+    """
+    names = [{column.slot.name for column in side.source.columns} for side in sides]
+
+    def moved(part: Expression) -> Expression:
+        if not isinstance(part, Subquery):
+            return rebuild(part, moved)
+        used = {reference.slot.name for reference in references(part.query)}
+        used |= {inner.slot.name for inner in walk(part) if isinstance(inner, SlotRef)}
+        if not used & names[1]:
+            return sides[0].add(part)
+        if used & names[0]:
+            assert node.on is not None, "a join without a condition has no subquery in it"
+            raise unsupported(node.on, f"A subquery over both sides in the condition of a {node.kind} JOIN")
+        return sides[1].add(part)
+
+    return moved(condition)
 
 
 def _reference(node: tree.Identifier, slot: Slot) -> SlotRef:

@@ -10,10 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from headwater.sql import tree
-from headwater.sql.binder_calls import sort_key
-from headwater.sql.binder_context import Binding, Clause, Environment, ExpressionBinder, fault, unsupported
-from headwater.sql.binder_grouping import Grouper, has_aggregate
+from headwater.sql.binder_context import Binding, Clause, Environment, ExpressionBinder, fault
+from headwater.sql.binder_grouping import (
+    CUBE_KEYS_MAX,
+    GROUPING_SETS_MAX,
+    Grouper,
+    GroupingSet,
+    check_no_mask,
+    expanded_sets,
+    has_aggregate,
+)
 from headwater.sql.binder_relations import Source, bind_from
+from headwater.sql.binder_windows import sort_key
 from headwater.sql.bound import Expression, Grouping, Literal, Output, Projection, Query, Select, SlotRef, SortKey
 from headwater.sql.bound_walk import rebuild
 from headwater.sql.coercion import is_comparable
@@ -61,6 +69,8 @@ def bind_select(
     grouping = None
     if node.group_by is not None or having is not None or has_aggregate(bound.expressions()):
         grouping, bound = _grouped(rows, source, node.group_by, bound)
+    else:
+        check_no_mask(bound.expressions())
     if node.distinct:
         bound = bound.made_distinct()
     select = Select(
@@ -205,20 +215,26 @@ def _ordinal(node: tree.IntegerLiteral, items: list[_Item], clause: str) -> _Ite
 def _grouped(
     rows: ExpressionBinder, source: Source | None, group_by: tree.GroupBy | None, bound: _Bound
 ) -> tuple[Grouping, _Bound]:
-    keys = _group_keys(rows.within(GROUP_BY), group_by, bound.items) if group_by is not None else []
-    names = frozenset(column.slot.name for column in source.columns) if source else frozenset()
-    grouper = Grouper(rows.binding, names, keys)
+    slots = [column.slot for column in source.columns] if source else []
+    sets = [] if group_by is None else _group_sets(rows.within(GROUP_BY), group_by, bound.items)
+    grouper = Grouper(rows.binding, slots, sets)
     regrouped = bound.regrouped(grouper)
     return grouper.grouping, regrouped
 
 
-def _group_keys(binder: ExpressionBinder, group_by: tree.GroupBy, items: list[_Item]) -> list[Expression]:
-    keys: list[Expression] = []
+def _group_sets(binder: ExpressionBinder, group_by: tree.GroupBy, items: list[_Item]) -> list[GroupingSet]:
+    """The sets of keys, each of which makes groups: those of the elements, combined each with each."""
+    combined: list[GroupingSet] = [()]
     for element in group_by.elements:
-        if element.kind != "SIMPLE":
-            raise unsupported(element, "GROUPING SETS" if element.kind == "SETS" else element.kind)
-        keys += (_group_key(binder, node, items) for node in element.sets[0])
-    return keys
+        sets = [tuple(_group_key(binder, node, items) for node in one) for one in element.sets]
+        is_too_large = element.kind == "CUBE" and len(sets) > CUBE_KEYS_MAX
+        expanded = [] if is_too_large else expanded_sets(element.kind, sets)
+        if is_too_large or len(combined) * len(expanded) > GROUPING_SETS_MAX:
+            raise fault(group_by, f"GROUP BY has more than {GROUPING_SETS_MAX} grouping sets")
+        combined = [(*one, *other) for one in combined for other in expanded]
+    if group_by.distinct:
+        return [*{frozenset(one): one for one in reversed(combined)}.values()][::-1]
+    return combined
 
 
 def _group_key(binder: ExpressionBinder, node: tree.Expression, items: list[_Item]) -> Expression:

@@ -15,8 +15,7 @@ from typing import Literal as Word
 
 from headwater.model.table import Column, TableId
 from headwater.model.types import Scalar, SqlType
-from headwater.sql.coercion import Constant
-from headwater.sql.functions.lambdas import Write
+from headwater.sql.constant import Constant
 from headwater.sql.signature import Resolved
 
 
@@ -52,9 +51,14 @@ class Literal:
     constant: Constant
     type: SqlType
 
-    def __hash__(self) -> int:
-        """A constant array is a list, which has no hash of its own."""
-        return hash((self.type, repr(self.constant.value)))
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """An `@parameter` without a value. `wanted` collects the types it is converted to. Never lowered."""
+
+    name: str
+    type: SqlType
+    wanted: list[SqlType] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,16 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupingMask:
+    """`GROUPING(a, b)`: a bit for each argument, the last one lowest, set where a row's group is not made by it."""
+
+    arguments: tuple[Expression, ...]
+    type: SqlType
+    line: int = field(compare=False)
+    column: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Windowed:
     """A window function, or an aggregate with OVER. `frame` is empty where none was written.
 
@@ -269,12 +283,13 @@ class LambdaCall:
     arguments: tuple[Expression, ...]
     lambdas: tuple[Lambda, ...]
     type: SqlType
-    write: Write = field(compare=False, repr=False)
+    function: Resolved = field(compare=False, repr=False)
 
 
 Expression = (
     SlotRef
     | Literal
+    | Placeholder
     | Call
     | Logical
     | Coerce
@@ -293,6 +308,7 @@ Expression = (
     | Quantified
     | SortKey
     | Aggregate
+    | GroupingMask
     | Windowed
     | Lambda
     | LambdaCall
@@ -303,10 +319,14 @@ Expression = (
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One reference to a table, with all its columns; `name` is unique among the scans of the statement."""
+    """One reference to a table, with all its columns; `name` is unique among the scans of the statement.
+
+    `address` is the names of the database and the table.
+    """
 
     name: str
     table: TableId
+    address: tuple[str, str]
     columns: tuple[tuple[Column, Slot], ...]
 
 
@@ -395,10 +415,16 @@ Relation = Scan | Values | Derived | CommonTableUse | Unnest | Join | Extended
 @dataclass(frozen=True, slots=True)
 class Grouping:
     """GROUP BY and the aggregates; without keys there is exactly one group. A key that is a plain column keeps its
-    slot, so that references from subqueries go on to mean it."""
+    slot, so that references from subqueries go on to mean it.
+
+    `sets` are the places of the keys that make groups together, for GROUPING SETS and its like; None for all at once.
+    Each of `masks` is a GroupingMask of key slots.
+    """
 
     keys: tuple[Projection, ...]
     aggregates: tuple[Projection, ...]
+    sets: tuple[tuple[int, ...], ...] | None
+    masks: tuple[Projection, ...]
 
 
 @dataclass(frozen=True, slots=True)

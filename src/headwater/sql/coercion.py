@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from headwater.errors import Invalid
 from headwater.model.time import NS_PER_DAY
-from headwater.model.types import Array, Field, Row, Scalar, SqlType, Timeseries
+from headwater.model.types import Array, Field, Map, Row, Scalar, SqlType, Timeseries
+from headwater.sql import json_casts
 from headwater.sql.calendar import in_time_range
+from headwater.sql.constant import Constant, combined
 from headwater.sql.texts import parse_date, parse_time, parse_timestamp
 
 BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR = (
@@ -28,19 +29,10 @@ BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR = (
 )
 TIMESTAMP, DATE, TIME, UNKNOWN = Scalar.TIMESTAMP, Scalar.DATE, Scalar.TIME, Scalar.UNKNOWN
 DAY_TO_SECOND, YEAR_TO_MONTH = Scalar.INTERVAL_DAY_TO_SECOND, Scalar.INTERVAL_YEAR_TO_MONTH
+VARBINARY, JSON = Scalar.VARBINARY, Scalar.JSON
 
 NUMBERS = (INTEGER, BIGINT, DOUBLE)
 INT_MIN, INT_MAX, BIGINT_MIN, BIGINT_MAX = -(2**31), 2**31 - 1, -(2**63), 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A value known before the query runs, as the engine holds it: int ns, int days, int months, float, str, list.
-
-    None is NULL.
-    """
-
-    value: Any
 
 
 # ------------------------------------------------------------------------------------------- types
@@ -115,6 +107,8 @@ def is_comparable(kind: SqlType) -> bool:
         return is_comparable(kind.element)
     if isinstance(kind, Row):
         return all(is_comparable(f.type) for f in kind.fields)
+    if isinstance(kind, Map):
+        return is_comparable(kind.key) and is_comparable(kind.value)
     return not isinstance(kind, Timeseries)
 
 
@@ -124,6 +118,8 @@ def _inner_pairs(left: SqlType, right: SqlType) -> list[tuple[SqlType, SqlType]]
         return [(left.element, right.element)]
     if isinstance(left, Timeseries) and isinstance(right, Timeseries):
         return [(left.value, right.value)]
+    if isinstance(left, Map) and isinstance(right, Map):
+        return [(left.key, right.key), (left.value, right.value)]
     if isinstance(left, Row) and isinstance(right, Row) and len(left.fields) == len(right.fields):
         return [(a.type, b.type) for a, b in zip(left.fields, right.fields, strict=True)]
     return None
@@ -134,6 +130,8 @@ def _rebuilt(left: SqlType, right: SqlType, inner: list[SqlType]) -> SqlType:
         return Array(inner[0])
     if isinstance(left, Timeseries):
         return Timeseries(inner[0])
+    if isinstance(left, Map):
+        return Map(inner[0], inner[1])
     assert isinstance(left, Row)
     assert isinstance(right, Row)
     names = (a.name or b.name for a, b in zip(left.fields, right.fields, strict=True))
@@ -154,6 +152,8 @@ _ENGINE_TYPES = {
     DAY_TO_SECOND: "BIGINT",
     YEAR_TO_MONTH: "INTEGER",
     UNKNOWN: "INTEGER",
+    VARBINARY: "VARCHAR",
+    JSON: "VARCHAR",
 }
 
 
@@ -165,6 +165,8 @@ def engine_type(kind: SqlType) -> str:
         return f"{engine_type(kind.element)}[]"
     if isinstance(kind, Timeseries):
         return f"STRUCT(t BIGINT, v {engine_type(kind.value)})[]"
+    if isinstance(kind, Map):
+        return f"STRUCT(f0 {engine_type(kind.key)}, f1 {engine_type(kind.value)})[]"
     return f"STRUCT({', '.join(f'f{i} {engine_type(f.type)}' for i, f in enumerate(kind.fields))})"
 
 
@@ -241,9 +243,23 @@ def failure(message: str, kind: SqlType) -> str:
     It is a cast that cannot succeed, because the engine's own error() counts as volatile, which TRY refuses.
     """
     wrong = f"'{FAULT_START}' || {message} || '{FAULT_END}'"
-    if kind is VARCHAR:
+    if engine_type(kind) == "VARCHAR":
         return f"CAST(CAST({wrong} AS INTEGER) AS VARCHAR)"
     return f"CAST({wrong} AS {engine_type(kind)})"
+
+
+def made_map(entries: str, kind: Map) -> str:
+    """A map from a list of entries, none of them NULL: by key, each once. `entries` is evaluated once."""
+    no_key = failure(quoted("map key cannot be null"), kind)
+    keys = "list_transform(entries, lambda entry: entry.f0)"
+    again = f"list_filter(list_sort({keys}), lambda key, place: list_sort({keys})[place - 1] = key)[1]"
+    shown = lower_cast(again, kind.key, VARCHAR, safe=False) if is_castable(kind.key, VARCHAR) else "'...'"
+    twice = failure(f"concat('Duplicate map keys (', {shown}, ') are not allowed')", kind)
+    made = (
+        f"CASE WHEN list_count({keys}) < len(entries) THEN {no_key}"
+        f" WHEN len(list_distinct({keys})) < len(entries) THEN {twice} ELSE list_sort(entries) END"
+    )
+    return f"list_transform([{entries}], lambda entries: {made})[1]"
 
 
 # -------------------------------------------------------------------------------- implicit conversion
@@ -281,6 +297,10 @@ def _inside(text: str, source: SqlType, target: SqlType, change: Callable[[str, 
     if isinstance(source, Timeseries) and isinstance(target, Timeseries):
         value = change("point.v", source.value, target.value)
         return f"list_transform({text}, lambda point: struct_pack(t := point.t, v := {value}))"
+    if isinstance(source, Map) and isinstance(target, Map):
+        entry = struct([change("entry.f0", source.key, target.key), change("entry.f1", source.value, target.value)])
+        # Other keys may stand in another order, and keys that were two may be one.
+        return made_map(f"list_transform({text}, lambda entry: {entry})", target)
     if isinstance(source, Row) and isinstance(target, Row):
         pairs = zip(source.fields, target.fields, strict=True)
         fields = [change(f"part.f{i}", a.type, b.type) for i, (a, b) in enumerate(pairs)]
@@ -290,26 +310,29 @@ def _inside(text: str, source: SqlType, target: SqlType, change: Callable[[str, 
 
 def fold_constant(constant: Constant, source: SqlType, target: SqlType) -> Constant:
     """The value after an implicit conversion. Raises Invalid for a text that is not the time it stands for."""
-    value = constant.value
-    if value is None or source == target:
+    if source == target:
         return constant
-    if source is VARCHAR and target is TIMESTAMP:
-        return Constant(parse_timestamp(value))
-    if source is VARCHAR and target is DATE:
-        return Constant(parse_date(value))
-    if source is VARCHAR and target is TIME:
-        return Constant(parse_time(value))
+    return combined(("implicit", source, target), lambda value: _converted(value, source, target), (constant,))
+
+
+def _converted(value: Any, source: SqlType, target: SqlType) -> Any:
+    if value is None or source == target:
+        return value
+    if source is VARCHAR and isinstance(target, Scalar) and target in _READ:
+        return _READ[target](value)
     if source is DATE and target is TIMESTAMP:
-        return Constant(in_time_range(value * NS_PER_DAY))
+        return in_time_range(value * NS_PER_DAY)
     if target is DOUBLE:
-        return Constant(float(value))
+        return float(value)
     if isinstance(source, Array) and isinstance(target, Array):
-        inner = (fold_constant(Constant(item), source.element, target.element) for item in value)
-        return Constant([item.value for item in inner])
+        return [_converted(item, source.element, target.element) for item in value]
     if isinstance(source, Row) and isinstance(target, Row):
         pairs = zip(value, source.fields, target.fields, strict=True)
-        return Constant([fold_constant(Constant(item), a.type, b.type).value for item, a, b in pairs])
-    return constant
+        return [_converted(item, a.type, b.type) for item, a, b in pairs]
+    return value
+
+
+_READ = {TIMESTAMP: parse_timestamp, DATE: parse_date, TIME: parse_time}
 
 
 # ------------------------------------------------------------------------------------- explicit casts
@@ -348,14 +371,16 @@ _CASTS: dict[tuple[Scalar, Scalar], str] = {
     (DATE, TIMESTAMP): f"TRY({{0}}::BIGINT * {NS_PER_DAY})",
     (TIMESTAMP, DATE): "hw_day({0})",
     (TIMESTAMP, TIME): "hw_time_of_day({0})",
-} | {(source, VARCHAR): text for source, text in _TEXT_OF.items()}
+}
+_CASTS |= {(source, VARCHAR): text for source, text in _TEXT_OF.items()} | json_casts.CASTS
 _CANNOT_FAIL = frozenset(
     pair
     for pair in _CASTS
-    if pair[1] is VARCHAR
+    if (pair[1] is VARCHAR and pair[0] is not JSON)
+    or pair[1] is JSON
     or pair in {(DOUBLE, BOOLEAN), (INTEGER, BOOLEAN), (BIGINT, BOOLEAN), (TIMESTAMP, DATE), (TIMESTAMP, TIME)}
     or pair[0] is BOOLEAN
-    or (pair[1] is DOUBLE and pair[0] is not VARCHAR)
+    or (pair[1] is DOUBLE and pair[0] not in (VARCHAR, JSON))
     or pair == (INTEGER, BIGINT)
 )
 
@@ -366,6 +391,9 @@ def is_castable(source: SqlType, target: SqlType) -> bool:
         return True
     if isinstance(source, Scalar) and isinstance(target, Scalar):
         return (source, target) in _CASTS
+    if JSON in (source, target):
+        pairs = json_casts.inner_pairs(source, target)
+        return pairs is not None and all(is_castable(a, b) for a, b in pairs)
     pairs = _inner_pairs(source, target)
     return pairs is not None and all(is_castable(a, b) for a, b in pairs)
 
@@ -383,11 +411,18 @@ def lower_cast(text: str, source: SqlType, target: SqlType, safe: bool) -> str:
         return f"CAST(NULL AS {engine_type(target)})"
     if isinstance(source, Scalar) and isinstance(target, Scalar):
         return _scalar_cast(text, source, target, safe)
+    if JSON in (source, target):
+        cast = json_casts.lower("{0}", source, target, lambda inner, a, b: lower_cast(inner, a, b, safe))
+        message = f"concat('Cannot cast to {target}: ', {{0}})"
+        fault = f"CASE WHEN {{0}} <> 'null' THEN {failure(message, target)} END"
+        return use_once(cast if safe or target is JSON else f"coalesce({cast}, {fault})", [text])
     return _inside(text, source, target, lambda inner, a, b: lower_cast(inner, a, b, safe))
 
 
 def _scalar_cast(text: str, source: Scalar, target: Scalar, safe: bool) -> str:
     attempt = _CASTS[source, target]
+    if source is JSON:
+        text = f"nullif({text}, 'null')"
     if safe or (source, target) in _CANNOT_FAIL:
         return use_once(attempt, [text])
     message = f"concat({_cast_message(source, target)})"
@@ -396,7 +431,7 @@ def _scalar_cast(text: str, source: Scalar, target: Scalar, safe: bool) -> str:
 
 def _cast_message(source: Scalar, target: Scalar) -> str:
     """Parts of the text of a failed cast, as engine expressions."""
-    shown = "{0}" if source is VARCHAR else _TEXT_OF[source]
+    shown = "{0}" if source in (VARCHAR, JSON) else _TEXT_OF[source]
     if source is VARCHAR and target in _STOOD_FOR_BY_TEXT:
         return f"'Value cannot be cast to {target}: ', {shown}"
     return f"'Cannot cast ''', {shown}, ''' to {target.name}'"
@@ -404,13 +439,12 @@ def _cast_message(source: Scalar, target: Scalar) -> str:
 
 def fold_cast(constant: Constant, source: SqlType, target: SqlType) -> Constant | None:
     """The value of a cast to a time or of an integer, where it is known and sure to succeed; else None."""
-    value = constant.value
-    if value is None or source == target:
+    if source == target or constant.holds(_is_null):
         return constant
     if source is TIMESTAMP and target is DATE:
-        return Constant(value // NS_PER_DAY)
+        return combined("day", lambda value: value // NS_PER_DAY, (constant,))
     if source is TIMESTAMP and target is TIME:
-        return Constant(value % NS_PER_DAY)
+        return combined("time of day", lambda value: value % NS_PER_DAY, (constant,))
     if source is INTEGER and target is BIGINT:
         return constant
     if coercion_cost(source, target, is_literal=True) is None or target not in (TIMESTAMP, DATE, TIME, DOUBLE):
@@ -418,4 +452,9 @@ def fold_cast(constant: Constant, source: SqlType, target: SqlType) -> Constant 
     try:
         return fold_constant(constant, source, target)
     except Invalid:
+        constant.pin()
         return None
+
+
+def _is_null(value: Any) -> bool:
+    return value is None

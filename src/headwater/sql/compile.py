@@ -1,123 +1,212 @@
 """The face of the room: the text of a statement in, a plan out.
 
-Called by `query`. A plan is everything needed to run the statement and knows no text any more: which tables to read and
-the engine's SQL over them, or which list of the catalog to show. Nothing here reads data or runs anything.
+Called by `query`. A plan (plan.py) is everything needed to run the statement: which tables to read and the engine's SQL
+over them, where to put the answer, or which list of the catalog to show. Nothing here reads data or runs anything.
+
+    text -> shape (has it been compiled before?) -> tokens -> tree -> bound query -> template -> plan
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headwater.errors import Invalid
 from headwater.model.limits import Limits
-from headwater.model.scan import ScanRequest
-from headwater.model.types import Array, OutputColumn, Row, SqlType, Timeseries
+from headwater.model.types import Array, Map, OutputColumn, Row, SqlType, Timeseries, as_sent
 from headwater.sql import tree
 from headwater.sql.binder import bind
-from headwater.sql.binder_context import Names, missing, unsupported
-from headwater.sql.bound import Query
+from headwater.sql.binder_context import Names, Parameters, fault, missing
+from headwater.sql.bound import BoundQuery
+from headwater.sql.budget import Budget
+from headwater.sql.constant import NOW, Constant, Given, Trace
 from headwater.sql.lower import lower
+from headwater.sql.parameters import Inferred, ParameterValue, Supplied
 from headwater.sql.parser import parse
+from headwater.sql.plan import (
+    Describe,
+    Plan,
+    Prepared,
+    PreparedColumn,
+    QueryPlan,
+    ShowDatabases,
+    ShowMeasures,
+    ShowTables,
+    UnloadOptions,
+    UnloadPlan,
+    UnloadTarget,
+)
+from headwater.sql.plan_cache import PlanCache, RecordedNames
+from headwater.sql.prepare import prepared_columns
 from headwater.sql.pushdown import needs_of
+from headwater.sql.shape import Literals, Shape, shape_of
 from headwater.sql.signature import Context
+from headwater.sql.template import Template, template
+from headwater.sql.unload import bind_options, bind_target, check_columns
 
 __all__ = [
+    "Compiler",
     "Describe",
     "Names",
+    "ParameterValue",
     "Plan",
+    "Prepared",
+    "PreparedColumn",
     "QueryPlan",
     "ShowDatabases",
     "ShowMeasures",
     "ShowTables",
+    "UnloadOptions",
+    "UnloadPlan",
+    "UnloadTarget",
     "compile_query",
 ]
 
 
+class Compiler:
+    """Compiles the statements of a server, and remembers the queries among them. Any thread may call."""
+
+    def __init__(self, names: Names, limits: Limits) -> None:
+        self._names = names
+        self._limits = limits
+        self._cache = PlanCache()
+
+    def compile(self, text: str, now_ns: int, parameters: Mapping[str, ParameterValue] | None = None) -> Plan:
+        """The plan of one statement, with `now()` fixed at `now_ns`, of which only whole milliseconds count.
+
+        `parameters` are values for `@names`, without the sign. Names that a plan of the catalog holds exist. Raises
+        Invalid with the text of sql.md 8. Source: sql.md 4.8, 6.9.
+        """
+        instant = _instant(now_ns)
+        shape = None if parameters else shape_of(text)
+        if shape is not None:
+            known = self._cache.plan(shape, (*shape.values, instant))
+            if known is not None:
+                return known
+        budget = Budget(self._limits.sql_compile_s)
+        statement = parse(text, self._limits, budget)
+        if isinstance(statement, tree.Query) and shape is not None:
+            return self._remembered(text, statement, shape, instant, budget)
+        compilation = _Compilation(self._names, self._limits, budget, Supplied(parameters or {}))
+        return compilation.plan(statement, instant)
+
+    def prepare(self, text: str, now_ns: int) -> Prepared:
+        """The columns of a query and the types of its `@parameters`. Raises Invalid. Source: query-api.md 3."""
+        budget = Budget(self._limits.sql_compile_s)
+        statement = parse(text, self._limits, budget)
+        if isinstance(statement, tree.Unload):
+            statement = statement.query
+        if not isinstance(statement, tree.Query):
+            raise fault(statement, "Only queries can be prepared")
+        inferred = Inferred()
+        compilation = _Compilation(self._names, self._limits, budget, inferred)
+        bound = compilation.bound(statement, Constant(_instant(now_ns)), None)
+        return Prepared(prepared_columns(bound.query, _columns(bound)), inferred.types())
+
+    def _remembered(self, text: str, statement: tree.Query, shape: Shape, instant: int, budget: Budget) -> QueryPlan:
+        trace = Trace()
+        literals = Literals(text, shape, trace)
+        names = RecordedNames(self._names)
+        values = (*shape.values, instant)
+        compilation = _Compilation(names, self._limits, budget, Supplied({}))
+        made = compilation.template(statement, Constant(instant, Given(NOW, trace)), literals, trace)
+        literals.pin_rest()
+        plan = made.plan(values)
+        self._cache.add(shape, made, names, values)
+        return plan
+
+
+def compile_query(
+    text: str, names: Names, now_ns: int, limits: Limits, parameters: Mapping[str, ParameterValue] | None = None
+) -> Plan:
+    """As `Compiler.compile`, for one statement alone."""
+    return Compiler(names, limits).compile(text, now_ns, parameters)
+
+
+def _instant(now_ns: int) -> int:
+    return now_ns // 1_000_000 * 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
-class QueryPlan:
-    """A query. `sql` is one engine statement; its columns are `columns` by place, carried as model/types.py says.
+class _Compilation:
+    """One statement, once it is parsed."""
 
-    It reads each scan by the relation name paired with it, and its columns by their names in the scan's answer.
-    """
+    names: Names
+    limits: Limits
+    budget: Budget
+    parameters: Parameters
 
-    columns: tuple[OutputColumn, ...]
-    scans: tuple[tuple[str, ScanRequest], ...]
-    sql: str
+    def plan(self, statement: tree.Statement, instant: int) -> Plan:
+        if isinstance(statement, tree.Query):
+            return self._query(statement, instant)
+        if isinstance(statement, tree.Unload):
+            return self._unload(statement, instant)
+        if isinstance(statement, tree.ShowDatabases):
+            return ShowDatabases(statement.like)
+        if isinstance(statement, tree.ShowTables):
+            return self._show_tables(statement)
+        database, table = self._existing(statement.table)
+        if isinstance(statement, tree.ShowMeasures):
+            return ShowMeasures(database, table, statement.like)
+        return Describe(database, table)
 
+    def bound(self, statement: tree.Query, now: Constant, literals: Literals | None) -> BoundQuery:
+        context = Context(now, self.limits.sequence_elements)
+        try:
+            return bind(statement, self.names, context, self.parameters, literals, self.budget)
+        except RecursionError:
+            # The parser bounds the height of a tree, but one level of it may take several calls.
+            raise Invalid("The query nests too deep") from None
 
-@dataclass(frozen=True, slots=True)
-class ShowDatabases:
-    """`like` is a LIKE pattern, None for all; here and below. Source: sql.md 4.3."""
+    def template(self, statement: tree.Query, now: Constant, literals: Literals | None, trace: Trace) -> Template:
+        bound = self.bound(statement, now, literals)
+        columns = _columns(bound)
+        try:
+            needs = needs_of(bound)
+            return template(columns, bound, needs, lower(bound, needs, self.budget), trace)
+        except RecursionError:
+            # Types grow with the height of a tree.
+            raise Invalid("The query nests too deep") from None
 
-    like: str | None
+    def _query(self, statement: tree.Query, instant: int) -> QueryPlan:
+        return self.template(statement, Constant(instant), None, Trace()).plan((instant,))
 
+    def _unload(self, statement: tree.Unload, instant: int) -> UnloadPlan:
+        query = self._query(statement.query, instant)
+        check_columns(statement, query.columns)
+        target = bind_target(statement.target)
+        return UnloadPlan(query, target, bind_options(statement.options, query.columns))
 
-@dataclass(frozen=True, slots=True)
-class ShowTables:
-    """`database` is None for all databases. Source: sql.md 4.4."""
+    def _show_tables(self, statement: tree.ShowTables) -> ShowTables:
+        if statement.database is None:
+            return ShowTables(None, statement.like)
+        database = statement.database
+        if not self.names.has_database(database.name):
+            raise Invalid(
+                f"Requested database '{database.name}' not found for identifier '{database.name}'"
+                f" at line {database.line}:{database.column}"
+            )
+        return ShowTables(database.name, statement.like)
 
-    database: str | None
-    like: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ShowMeasures:
-    """Source: sql.md 4.5."""
-
-    database: str
-    table: str
-    like: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Describe:
-    """Source: sql.md 4.6."""
-
-    database: str
-    table: str
-
-
-Plan = QueryPlan | ShowDatabases | ShowTables | ShowMeasures | Describe
-
-
-def compile_query(text: str, names: Names, now_ns: int, limits: Limits) -> Plan:
-    """The plan of one statement, with `now()` fixed at `now_ns`, of which only whole milliseconds count (sql.md 6.9).
-
-    Names that a plan of the catalog holds exist. Raises Invalid with the text of sql.md 8.
-    """
-    statement = parse(text, limits)
-    if isinstance(statement, tree.Query):
-        return _query_plan(statement, names, Context(now_ns // 1_000_000 * 1_000_000, limits.sequence_elements))
-    if isinstance(statement, tree.ShowDatabases):
-        return ShowDatabases(statement.like)
-    if isinstance(statement, tree.ShowTables):
-        return _show_tables(statement, names)
-    if isinstance(statement, tree.Unload):
-        raise unsupported(statement, "UNLOAD")
-    database, table = _existing(statement.table, names)
-    if isinstance(statement, tree.ShowMeasures):
-        return ShowMeasures(database, table, statement.like)
-    return Describe(database, table)
-
-
-def _query_plan(statement: tree.Query, names: Names, context: Context) -> QueryPlan:
-    try:
-        bound = bind(statement, names, context)
-        sql, scans = lower(bound, needs_of(bound))
-    except RecursionError:
-        # The parser bounds the height of a tree, but one level of it may take several calls, and types grow with it.
-        raise Invalid("The query nests too deep") from None
-    return QueryPlan(_columns(bound.query), scans, sql)
+    def _existing(self, table: tree.Table) -> tuple[str, str]:
+        """The names of a table that is there."""
+        assert table.database is not None, "the parser lets only full addresses through here"
+        if not self.names.has_database(table.database):
+            raise missing("database", table.database, table)
+        if self.names.table(table.database, table.name) is None:
+            raise missing("table", table.name, table)
+        return table.database, table.name
 
 
-def _columns(query: Query) -> tuple[OutputColumn, ...]:
+def _columns(bound: BoundQuery) -> tuple[OutputColumn, ...]:
     """Names as clients see them: a column without one is called after its place. Source: sql.md 2.2."""
-    for output in query.outputs:
+    outputs = bound.query.outputs
+    for output in outputs:
         if _depth(output.slot.type) > TYPE_DEPTH_MAX:
             raise Invalid(f"A result column nests types more than {TYPE_DEPTH_MAX} levels deep")
     return tuple(
-        OutputColumn(f"_col{place}" if output.name is None else output.name, output.slot.type)
-        for place, output in enumerate(query.outputs)
+        OutputColumn(f"_col{place}" if output.name is None else output.name, as_sent(output.slot.type))
+        for place, output in enumerate(outputs)
     )
 
 
@@ -131,28 +220,8 @@ def _depth(kind: SqlType) -> int:
         inner = (kind.element,)
     elif isinstance(kind, Timeseries):
         inner = (kind.value,)
+    elif isinstance(kind, Map):
+        inner = (kind.key, kind.value)
     elif isinstance(kind, Row):
         inner = tuple(f.type for f in kind.fields)
     return 1 + max(map(_depth, inner), default=0)
-
-
-def _show_tables(statement: tree.ShowTables, names: Names) -> ShowTables:
-    if statement.database is None:
-        return ShowTables(None, statement.like)
-    database = statement.database
-    if not names.has_database(database.name):
-        raise Invalid(
-            f"Requested database '{database.name}' not found for identifier '{database.name}'"
-            f" at line {database.line}:{database.column}"
-        )
-    return ShowTables(database.name, statement.like)
-
-
-def _existing(table: tree.Table, names: Names) -> tuple[str, str]:
-    """The names of a table that is there."""
-    assert table.database is not None, "the parser lets only full addresses through here"
-    if not names.has_database(table.database):
-        raise missing("database", table.database, table)
-    if names.table(table.database, table.name) is None:
-        raise missing("table", table.name, table)
-    return table.database, table.name

@@ -10,6 +10,8 @@ Shape of a SELECT, with each step only where there is something to do:
     ) AS r1 WHERE <having> ORDER BY <keys> LIMIT <n>
 
 Groups are made in a step of their own and numbered, so the engine never compares texts of expressions to find keys.
+A constant that comes from a literal of the text is not written but marked, as `HOLE`, its number, `HOLE`: its value is
+written each time a plan is made (template.py). No other text here holds a NUL, for `coercion.quoted` lets none through.
 Everything about single functions, operators, casts and literals is in the rooms' tables; this file is about queries.
 """
 
@@ -18,10 +20,10 @@ Everything about single functions, operators, casts and literals is in the rooms
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from headwater.errors import Invalid
-from headwater.model.scan import ScanRequest
-from headwater.model.types import Row, Timeseries
+from headwater.model.types import Row, SqlType, Timeseries
 from headwater.sql.bound import (
     BoundQuery,
     CommonTableUse,
@@ -43,30 +45,46 @@ from headwater.sql.bound import (
     Values,
 )
 from headwater.sql.bound_walk import Subquery, walk
-from headwater.sql.coercion import engine_type
+from headwater.sql.budget import Budget
+from headwater.sql.coercion import engine_type, literal
+from headwater.sql.constant import Constant
 from headwater.sql.lower_expressions import FORMS
 from headwater.sql.pushdown import Needs
 
 MAX_CHARACTERS = 4_000_000
 """Of any part of the engine's text: some forms repeat an operand, and nested they would grow without bound."""
 
+HOLE = "\0"
 
-def lower(bound: BoundQuery, needs: Needs) -> tuple[str, tuple[tuple[str, ScanRequest], ...]]:
-    """The engine's statement, its columns cast to the types of model/types.py, and the scans it reads by name.
 
-    Raises Invalid for a query whose text would be too long.
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The engine's statement, its columns cast to the types of model/types.py.
+
+    `holes` are what the marks in `text` stand for, by their numbers. `scans` pairs the names under which the text reads
+    scans with those of the bound scans.
     """
-    lowering = _Lowering(needs)
+
+    text: str
+    holes: tuple[tuple[Constant, SqlType], ...]
+    scans: tuple[tuple[str, str], ...]
+
+
+def lower(bound: BoundQuery, needs: Needs, budget: Budget) -> Lowered:
+    """Raises Invalid for a query whose text would be too long, or take too long to write."""
+    lowering = _Lowering(needs, budget)
     text = lowering.result(bound.query)
-    return text, tuple(lowering.scans)
+    scans = tuple((name, scan) for scan, name in lowering.scan_names.items())
+    return Lowered(text, tuple(lowering.holes), scans)
 
 
 class _Lowering:
-    def __init__(self, needs: Needs) -> None:
+    def __init__(self, needs: Needs, budget: Budget) -> None:
         self._needs = needs
+        self._budget = budget
         self._names = 0
-        self._scan_names: dict[str, str] = {}
-        self.scans: list[tuple[str, ScanRequest]] = []
+        self.scan_names: dict[str, str] = {}
+        self.holes: dict[tuple[Constant, SqlType], str] = {}
 
     def _name(self, letter: str) -> str:
         self._names += 1
@@ -111,8 +129,7 @@ class _Lowering:
         source = "" if select.source is None else f" FROM {self.relation(select.source)}"
         where = "" if select.where is None else f" WHERE {self.expression(select.where)}"
         if select.grouping is not None:
-            source = f" FROM ({self._groups(select.grouping)}{source}{where}{_group_by(select.grouping)})"
-            source += f" AS {self._name('r')}"
+            source = f" FROM ({self._grouped(select.grouping, source, where)}) AS {self._name('r')}"
             where = "" if select.having is None else f" WHERE {self.expression(select.having)}"
         kept = select.projections if select.is_distinct or is_result else self._used(select.projections)
         columns = [self._column(p, is_result=is_result) for p in kept] or [f"1 AS {self._name('x')}"]
@@ -128,10 +145,27 @@ class _Lowering:
             return _cast_to_type(text, projection.slot)
         return text if text == projection.slot.name else f"{text} AS {projection.slot.name}"
 
-    def _groups(self, grouping: Grouping) -> str:
-        """The select list that makes groups: all keys, in order, before the aggregates."""
+    def _grouped(self, grouping: Grouping, source: str, where: str) -> str:
+        """The query that makes groups: all keys, in order, before the aggregates."""
+        if grouping.sets is not None or grouping.masks:
+            return self._grouped_by_sets(grouping, source, where)
         columns = [self._column(p) for p in (*grouping.keys, *self._used(grouping.aggregates))]
-        return "SELECT " + (", ".join(columns) or f"count(*) AS {self._name('x')}")
+        places = ", ".join(str(place) for place in range(1, len(grouping.keys) + 1))
+        group_by = f" GROUP BY {places}" if places else ""
+        listed = ", ".join(columns) or f"count(*) AS {self._name('x')}"
+        return f"SELECT {listed}{source}{where}{group_by}"
+
+    def _grouped_by_sets(self, grouping: Grouping, source: str, where: str) -> str:
+        """Keys are made into columns first: the engine finds them in sets and in GROUPING by their names."""
+        made = [self._column(key) for key in grouping.keys if not _is_same(key)]
+        rest = ["*"] if source else []
+        inner = f" FROM (SELECT {', '.join([*rest, *made])}{source}{where}) AS {self._name('r')}" if made else source
+        names = [key.slot.name for key in grouping.keys]
+        sets = grouping.sets if grouping.sets is not None else (tuple(range(len(names))),)
+        listed = ", ".join(f"({', '.join(names[place] for place in one)})" for one in sets)
+        others = [self._column(p) for p in (*self._used(grouping.aggregates), *self._used(grouping.masks))]
+        columns = ", ".join([*names, *others]) or f"count(*) AS {self._name('x')}"
+        return f"SELECT {columns}{inner}{'' if made else where} GROUP BY GROUPING SETS ({listed})"
 
     def _set_operation(self, operation: SetOperation) -> str:
         word = operation.kind if operation.is_distinct else f"{operation.kind} ALL"
@@ -183,10 +217,7 @@ class _Lowering:
         return f"(SELECT {listed}{source}) AS {self._name('r')}"
 
     def _scan(self, scan: Scan) -> str:
-        if scan.name not in self._scan_names:
-            self._scan_names[scan.name] = f"scan_{len(self.scans)}"
-            self.scans.append((self._scan_names[scan.name], self._needs.scans[scan.name]))
-        return self._scan_names[scan.name]
+        return self.scan_names.setdefault(scan.name, f"scan_{len(self.scan_names)}")
 
     def _common_table_use(self, use: CommonTableUse) -> str:
         pairs = [(inner, own) for inner, own in use.slots if own.name in self._needs.used]
@@ -237,7 +268,14 @@ class _Lowering:
     def all(self, expressions: Iterable[Expression]) -> str:
         return ", ".join(map(self.expression, expressions))
 
+    def constant(self, constant: Constant, kind: SqlType) -> str:
+        """A value, or the mark for it."""
+        if constant.origin is None:
+            return literal(constant.value, kind)
+        return self.holes.setdefault((constant, kind), f"{HOLE}{len(self.holes)}{HOLE}")
+
     def expression(self, node: Expression) -> str:
+        self._budget.check()
         text = FORMS[type(node)](self, node)
         if len(text) > MAX_CHARACTERS:
             raise Invalid("The query is too complex")
@@ -248,9 +286,9 @@ def _cast_to_type(text: str, slot: Slot) -> str:
     return f"CAST({text} AS {engine_type(slot.type)}) AS {slot.name}"
 
 
-def _group_by(grouping: Grouping) -> str:
-    places = ", ".join(str(place) for place in range(1, len(grouping.keys) + 1))
-    return f" GROUP BY {places}" if places else ""
+def _is_same(projection: Projection) -> bool:
+    """Whether a slot is computed from nothing but itself."""
+    return isinstance(projection.expression, SlotRef) and projection.expression.slot == projection.slot
 
 
 def _slots(relation: Relation) -> Iterator[Slot]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from headwater.errors import Invalid
+from headwater.model.types import Scalar, SqlType
 from headwater.sql.bound import (
     Aggregate,
     Call,
@@ -20,6 +21,7 @@ from headwater.sql.bound import (
     Coerce,
     Exists,
     Expression,
+    GroupingMask,
     InSubquery,
     IsNull,
     LambdaCall,
@@ -32,13 +34,16 @@ from headwater.sql.bound import (
     Query,
     ScalarSubquery,
     SimpleCase,
+    Slot,
     SlotRef,
     SortKey,
     Try,
     Windowed,
 )
-from headwater.sql.bound_walk import Subquery, walk
-from headwater.sql.coercion import LONG_TEXT_CHARACTERS, convert, literal, lower_cast, struct, use_once
+from headwater.sql.bound_walk import Subquery, rebuild, walk
+from headwater.sql.coercion import LONG_TEXT_CHARACTERS, convert, engine_type, lower_cast, struct, use_once
+from headwater.sql.constant import Constant
+from headwater.sql.operators import INFINITY, compared
 from headwater.sql.signature import LambdaText, Modifiers
 
 
@@ -51,13 +56,15 @@ class Lowering(Protocol):
 
     def query(self, query: Query) -> str: ...
 
+    def constant(self, constant: Constant, kind: SqlType) -> str: ...
+
 
 def _slot(_: Lowering, node: SlotRef) -> str:
     return node.slot.name
 
 
-def _literal(_: Lowering, node: Literal) -> str:
-    return literal(node.constant.value, node.type)
+def _literal(lowering: Lowering, node: Literal) -> str:
+    return lowering.constant(node.constant, node.type)
 
 
 def _call(lowering: Lowering, node: Call) -> str:
@@ -144,7 +151,20 @@ def _nullif(lowering: Lowering, node: Nullif) -> str:
 
 
 def _try(lowering: Lowering, node: Try) -> str:
-    return f"TRY({lowering.expression(node.operand)})"
+    """The engine's TRY takes neither subqueries nor windows nor anything volatile: those are computed before it."""
+    outside: dict[Expression, SlotRef] = {}
+
+    def inside(part: Expression) -> Expression:
+        is_volatile = isinstance(part, Call) and part.function.is_volatile
+        if is_volatile or isinstance(part, Subquery | Windowed):
+            name = f"outside.f{len(outside)}"
+            return outside.setdefault(part, SlotRef(Slot(name, part.type), "", 0, 0))
+        return rebuild(part, inside)
+
+    body = f"TRY({lowering.expression(inside(node.operand))})"
+    if not outside:
+        return body
+    return f"list_transform([{struct([*map(lowering.expression, outside)])}], lambda outside: {body})[1]"
 
 
 def _make_array(lowering: Lowering, node: MakeArray) -> str:
@@ -169,11 +189,33 @@ def _items(lowering: Lowering, node: InSubquery | Quantified) -> str:
 
 
 def _in_subquery(lowering: Lowering, node: InSubquery) -> str:
-    return f"({lowering.expression(node.value)} IN ({_items(lowering, node)}))"
+    if not isinstance(node.item.type, Scalar):
+        return _any_or_all(lowering, node, "=", "ANY")
+    value, items = lowering.expression(node.value), _items(lowering, node)
+    if node.item.type is not Scalar.DOUBLE:
+        return f"({value} IN ({items}))"
+    # The engine finds NaN equal to itself; the dialect finds it equal to nothing, so that it may be left out, but for
+    # NULL, which is not known to be in any list that is not empty.
+    numbers = f"SELECT item FROM ({items}) AS items(item) WHERE item IS NULL OR item <= {INFINITY}"
+    return f"CASE WHEN {value} IS NULL THEN nullif(EXISTS ({items}), true) ELSE {value} IN ({numbers}) END"
 
 
 def _quantified(lowering: Lowering, node: Quantified) -> str:
-    return f"({lowering.expression(node.value)} {node.operator} {node.quantifier} ({_items(lowering, node)}))"
+    if isinstance(node.item.type, Scalar) and node.item.type is not Scalar.DOUBLE:
+        return f"({lowering.expression(node.value)} {node.operator} {node.quantifier} ({_items(lowering, node)}))"
+    return _any_or_all(lowering, node, node.operator, node.quantifier)
+
+
+def _any_or_all(lowering: Lowering, node: InSubquery | Quantified, operator: str, quantifier: str) -> str:
+    """The comparison of each item, and what all answers together say; for types that the engine compares otherwise."""
+    value = lowering.expression(node.value)
+    one = compared(operator, node.item.type, value, "item")
+    settling, otherwise = ("NOT answer", "true") if quantifier == "ALL" else ("answer", "false")
+    settled = "false" if quantifier == "ALL" else "true"
+    return (
+        f"(SELECT CASE WHEN bool_or({settling}) THEN {settled} WHEN count(*) = count(answer) THEN {otherwise} END"
+        f" FROM (SELECT {one} AS answer FROM ({_items(lowering, node)}) AS items(item)))"
+    )
 
 
 def _exists(lowering: Lowering, node: Exists) -> str:
@@ -215,6 +257,10 @@ def _windowed(lowering: Lowering, node: Windowed) -> str:
     return _over_rows(lowering, node, _modifiers(lowering, node, over))
 
 
+def _grouping_mask(lowering: Lowering, node: GroupingMask) -> str:
+    return f"CAST(GROUPING({lowering.all(node.arguments)}) AS {engine_type(node.type)})"
+
+
 def _over_rows(lowering: Lowering, node: Aggregate | Windowed, modifiers: Modifiers) -> str:
     def write(texts: list[str]) -> str:
         return node.function.lower(texts, modifiers)
@@ -230,7 +276,7 @@ def _unsupported(node: Aggregate | Windowed, construct: str) -> Invalid:
 
 def _lambda_call(lowering: Lowering, node: LambdaCall) -> str:
     lambdas = [LambdaText(each.parameters, lowering.expression(each.body)) for each in node.lambdas]
-    return node.write([*map(lowering.expression, node.arguments)], lambdas)
+    return node.function.lower([*map(lowering.expression, node.arguments)], lambdas=lambdas)
 
 
 FORMS: dict[type[Expression], Callable[[Lowering, Any], str]] = {
@@ -254,6 +300,7 @@ FORMS: dict[type[Expression], Callable[[Lowering, Any], str]] = {
     Exists: _exists,
     SortKey: _sort_key,
     Aggregate: _aggregate,
+    GroupingMask: _grouping_mask,
     Windowed: _windowed,
     LambdaCall: _lambda_call,
 }

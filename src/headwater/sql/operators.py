@@ -16,7 +16,7 @@ from typing import Any
 
 from headwater.errors import Invalid
 from headwater.model.time import NS_PER_DAY
-from headwater.model.types import Array, Row, Scalar, SqlType
+from headwater.model.types import Array, Map, Row, Scalar, SqlType
 from headwater.sql.calendar import add_months, add_months_to_days, in_time_range
 from headwater.sql.coercion import (
     BIGINT,
@@ -35,16 +35,19 @@ from headwater.sql.coercion import (
     UNKNOWN,
     VARCHAR,
     YEAR_TO_MONTH,
-    Constant,
+    coercion_cost,
     common_type,
     common_type_of,
     engine_type,
     failure,
     fold_constant,
+    is_castable,
     is_comparable,
+    lower_cast,
     quoted,
     use_once,
 )
+from headwater.sql.constant import Changed, Constant, combined
 from headwater.sql.signature import Kind, Resolved
 
 Types = Sequence[SqlType]
@@ -86,23 +89,34 @@ def _resolved(
     lower: str | Callable[[tuple[str, ...]], str],
     constant: Constant | None = None,
 ) -> Resolved:
-    def write(texts: tuple[str, ...], _: object) -> str:
+    def write(texts: tuple[str, ...], *_: object) -> str:
         return use_once(lower, texts) if isinstance(lower, str) else lower(texts)
 
     return Resolved(name, Kind.SCALAR, result, tuple(types), write, constant)
 
 
-def _folded(fold: Fold | None, types: Types, targets: Types, constants: Constants) -> Constant | None:
+def _folded(name: str, fold: Fold | None, types: Types, targets: Types, constants: Constants) -> Constant | None:
     """The operator's value, if all operands are known and `fold` can compute it; faults are left to the run."""
     known = [constant for constant in constants if constant is not None]
     if fold is None or len(known) < len(constants):
         return None
-    if any(constant.value is None for constant in known):
-        return Constant(None)
     triples = zip(known, types, targets, strict=True)
-    values = [fold_constant(constant, own, target).value for constant, own, target in triples]
-    result = fold(*values)
-    return None if result is None else Constant(result)
+    converted = [fold_constant(constant, own, target) for constant, own, target in triples]
+
+    def computed(*values: Any) -> Any:
+        if None in values:
+            return None
+        result = fold(*values)
+        if result is None:
+            raise Changed
+        return result
+
+    try:
+        return combined((name, tuple(targets)), computed, converted)
+    except Changed:
+        for constant in converted:
+            constant.pin()
+        return None
 
 
 # --------------------------------------------------------------------------------------- comparison
@@ -121,7 +135,7 @@ def comparison(operator: str, types: Types, constants: Constants) -> Resolved:
     symbol, common = COMPARISONS[operator], comparable(operator, types, constants)
     values = _converted(types, common, constants)
     fold = _FOLDED_COMPARISONS[symbol] if isinstance(common, Scalar) and common is not VARCHAR else None
-    folded = _folded(fold, types, (common, common), constants)
+    folded = _folded(symbol, fold, types, (common, common), constants)
     return _resolved(operator, BOOLEAN, (common, common), compared(symbol, common, "{0}", "{1}", values), folded)
 
 
@@ -132,6 +146,8 @@ def _converted(types: Types, common: SqlType, constants: Constants) -> list[Cons
 
 def compared(symbol: str, kind: SqlType, left: str, right: str, constants: Constants = (None, None)) -> str:
     """Compare two expressions of `kind`; `constants` are their values where known. May repeat both texts."""
+    if isinstance(kind, Map):
+        return _compared_arrays(symbol, kind.entries, left, right)
     if isinstance(kind, Array):
         return _compared_arrays(symbol, kind, left, right)
     if isinstance(kind, Row):
@@ -164,7 +180,7 @@ def _compared_doubles(symbol: str, left: str, right: str, constants: Constants) 
 
 
 def _is_number(constant: Constant | None) -> bool:
-    return constant is not None and constant.value is not None and not math.isnan(constant.value)
+    return constant is not None and constant.holds(lambda value: value is not None and not math.isnan(value))
 
 
 def _compared_arrays(symbol: str, kind: Array, left: str, right: str) -> str:
@@ -272,7 +288,7 @@ def _concatenation(types: Types, constants: Constants) -> Resolved:
     """`||` of texts, of two arrays, or of an array and an element on either side."""
     left, right = types
     if all(kind in (VARCHAR, UNKNOWN) for kind in types):
-        folded = _folded(python.add, types, (VARCHAR, VARCHAR), constants)
+        folded = _folded("||", python.add, types, (VARCHAR, VARCHAR), constants)
         return _resolved("||", VARCHAR, (VARCHAR, VARCHAR), "({0} || {1})", folded)
     if isinstance(left, Array) or isinstance(right, Array):
         arrays = [kind if isinstance(kind, Array) else Array(kind) for kind in types]
@@ -293,9 +309,26 @@ def _joined_arrays(types: Types, common: Array) -> Resolved:
 def subscript(types: Types) -> Resolved:
     """a[i], from 1; a place outside the array fails the query. Source of the texts: sql.md 8."""
     array, index = types
+    if isinstance(array, Map):
+        return _key_subscript(array, index)
     if not isinstance(array, Array) or index not in (INTEGER, BIGINT, UNKNOWN):
         raise _cannot("[]", types)
     return _resolved("[]", array.element, (array, BIGINT), element_template(array.element, "negative"))
+
+
+def _key_subscript(kind: Map, index: SqlType) -> Resolved:
+    """map[key]; a key that is not there fails the query. Source of the text: Trino."""
+    if coercion_cost(index, kind.key) is None:
+        raise _cannot("[]", (kind, index))
+    shown = lower_cast("{1}", kind.key, VARCHAR, safe=False) if is_castable(kind.key, VARCHAR) else "'?'"
+    shown = "{1}" if kind.key is VARCHAR else shown
+    fault = failure(f"concat('Key not present in map: ', {shown})", kind.value)
+    keys = "list_transform({0}, lambda entry: entry.f0)"
+    template = (
+        f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL WHEN list_contains({keys}, {{1}}) THEN hw_at({{0}}, {{1}})"
+        f" ELSE {fault} END"
+    )
+    return _resolved("[]", kind.value, (kind, kind.key), template)
 
 
 def element_template(kind: SqlType, below_zero: str) -> str:
@@ -320,16 +353,45 @@ def field(kind: SqlType, index: int) -> Resolved:
     return _resolved(".", kind.fields[index].type, (kind,), f"({{0}}).f{index}")
 
 
+def frame_distance(key: SqlType, offset: SqlType, *, is_back: bool) -> Resolved | None:
+    """How far from a row's sort key the edge of its RANGE frame lies, in the key's own units; of (key, offset).
+
+    `is_back` if the edge has the smaller value. None for types without a difference. A NULL key has no distance: its
+    frame is its peers.
+    """
+    if not isinstance(key, Scalar) or not isinstance(offset, Scalar):
+        return None
+    template = _DISTANCES.get((key, offset))
+    if template is None:
+        return None
+    edge = template.replace("±", "-" if is_back else "+")
+    if "{0}" in edge:
+        edge = f"coalesce({{0}} - {edge}, 0)" if is_back else f"coalesce({edge} - {{0}}, 0)"
+    return _resolved("frame distance", key, (key, offset), edge)
+
+
+_DISTANCES: dict[tuple[Scalar, Scalar], str] = {
+    **{(key, offset): "{1}" for key in (INTEGER, BIGINT) for offset in (INTEGER, BIGINT)},
+    **{(DOUBLE, offset): "{1}" for offset in NUMBERS},
+    (TIMESTAMP, DAY_TO_SECOND): "{1}",
+    (TIMESTAMP, YEAR_TO_MONTH): "hw_add_months({0}, 0 ± {1})",
+    (TIME, DAY_TO_SECOND): "{1}",
+    (DAY_TO_SECOND, DAY_TO_SECOND): "{1}",
+    (YEAR_TO_MONTH, YEAR_TO_MONTH): "{1}",
+    (DATE, YEAR_TO_MONTH): "hw_add_months_to_date({0}, 0 ± {1})",
+}
+
+
 # --------------------------------------------------------------------------------------- arithmetic
 
 
 def negate(kind: SqlType, constant: Constant | None) -> Resolved:
     """Unary minus of a number or an interval."""
     if kind is DOUBLE:
-        return _resolved("-", kind, (kind,), "(-({0}))", _folded(python.neg, (kind,), (kind,), (constant,)))
+        return _resolved("-", kind, (kind,), "(-({0}))", _folded("negate", python.neg, (kind,), (kind,), (constant,)))
     if kind in (INTEGER, BIGINT, DAY_TO_SECOND, YEAR_TO_MONTH):
         engine = engine_type(kind)
-        folded = _folded(lambda value: _fitting(engine, -value), (kind,), (kind,), (constant,))
+        folded = _folded("negate", lambda value: _fitting(engine, -value), (kind,), (kind,), (constant,))
         return _resolved("-", kind, (kind,), f"(0::{engine} - {{0}})", folded)
     if kind is UNKNOWN:
         return _resolved("-", kind, (kind,), "{0}", Constant(None))
@@ -378,7 +440,7 @@ def _on_numbers(operator: str, kind: Scalar, types: Types, constants: Constants)
     else:
         template = f"({{0}} {_ON_INTEGERS[operator]} {{1}})"
         fold = _integer_fold(operator, engine_type(kind))
-    return _resolved(operator, kind, (kind, kind), template, _folded(fold, types, (kind, kind), constants))
+    return _resolved(operator, kind, (kind, kind), template, _folded(operator, fold, types, (kind, kind), constants))
 
 
 def _double_quotient(left: float, right: float) -> float | None:
@@ -404,7 +466,7 @@ def _on_intervals(operator: str, left: SqlType, right: SqlType, constants: Const
     if left != right or left not in (DAY_TO_SECOND, YEAR_TO_MONTH) or operator not in ("+", "-"):
         return None
     fold = _integer_fold(operator, engine_type(left))
-    folded = _folded(fold, (left, right), (left, right), constants)
+    folded = _folded(operator, fold, (left, right), (left, right), constants)
     return _resolved(operator, left, (left, right), f"({{0}} {operator} {{1}})", folded)
 
 
@@ -427,7 +489,7 @@ def _scaled_interval(operator: str, left: SqlType, right: SqlType, constants: Co
     else:
         template, fold = f"CAST({{0}} {symbol} {{1}} AS {engine})", _integer_fold(operator, engine)
     types = (left, right)
-    return _resolved(operator, interval, types, template, _folded(fold, types, types, constants))
+    return _resolved(operator, interval, types, template, _folded(operator, fold, types, types, constants))
 
 
 def _shifted_time(operator: str, left: SqlType, right: SqlType, constants: Constants) -> Resolved | None:
@@ -444,7 +506,8 @@ def _shifted_time(operator: str, left: SqlType, right: SqlType, constants: Const
     if left is DATE and right is DAY_TO_SECOND:
         _check_whole_days(constants[1])
     sign = 1 if operator == "+" else -1
-    folded = _folded(lambda value, interval: fold(value, sign * interval), (left, right), (left, right), constants)
+    types = (left, right)
+    folded = _folded(operator, lambda value, interval: fold(value, sign * interval), types, types, constants)
     return _resolved(operator, left, (left, right), template.replace("±", operator), folded)
 
 
@@ -452,7 +515,7 @@ _DAYS_FAULT = "Cannot add hour, minutes or seconds to a date"
 
 
 def _check_whole_days(interval: Constant | None) -> None:
-    if interval is not None and interval.value is not None and interval.value % NS_PER_DAY:
+    if interval is not None and interval.holds(lambda value: value is not None and value % NS_PER_DAY != 0):
         raise Invalid(_DAYS_FAULT)
 
 
@@ -470,3 +533,7 @@ _SHIFTS: dict[tuple[Scalar, Scalar], tuple[str, Fold]] = {
         lambda value, interval: (value + interval) % NS_PER_DAY,
     ),
 }
+_DISTANCES[DATE, DAY_TO_SECOND] = (
+    f"CASE WHEN {{1}} % {NS_PER_DAY} <> 0 THEN {failure(quoted(_DAYS_FAULT), DATE)}"
+    f" ELSE CAST({{1}} // {NS_PER_DAY} AS INTEGER) END"
+)

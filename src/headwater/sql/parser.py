@@ -1,6 +1,6 @@
 """Query text to tree. `compile` calls `parse`; nothing else does.
 
-A recursive-descent parser over the tokens of `lexer`, in three layers: `parser_tokens` steps over them,
+A recursive-descent parser over the tokens of `lexer`, in four layers: `parser_tokens` steps over them,
 `parser_expressions` has the grammar of expressions, this file that of statements, queries and relations.
 
 It decides what the text says, never whether it makes sense: names, types and functions are the binder's. A word that
@@ -21,6 +21,7 @@ from typing import Literal, cast
 from headwater.errors import Invalid
 from headwater.model.limits import Limits
 from headwater.sql import tree
+from headwater.sql.budget import Budget
 from headwater.sql.lexer import Token, lex, syntax_error
 from headwater.sql.parser_expressions import QUERY_STARTS, ExpressionParser
 from headwater.sql.parser_tokens import NAMES
@@ -30,14 +31,14 @@ HEIGHT_FACTOR = 2
 _JOIN_WORDS = frozenset({"JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS"})
 
 
-def parse(text: str, limits: Limits) -> tree.Statement:
+def parse(text: str, limits: Limits, budget: Budget | None = None) -> tree.Statement:
     """The one statement of the text; a semicolon may end it.
 
     Raises Invalid: `The query syntax is invalid at line L:C` at the first token that fits nothing, or a text that names
     the limit which the query breaks.
     """
     tokens = lex(text, limits)
-    statement = _Parser(tokens, limits.sql_depth).statement()
+    statement = _Parser(tokens, limits.sql_depth, budget or Budget(limits.sql_compile_s)).statement()
     height_max = HEIGHT_FACTOR * limits.sql_depth
     # Every level of a tree has a token of its own, give or take the statement: a short text needs no look.
     if len(tokens) > height_max // 2:

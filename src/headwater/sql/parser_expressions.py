@@ -1,4 +1,4 @@
-"""The grammar of expressions, types and windows: the middle layer of the parser, loosest binding first.
+"""The grammar of expressions and windows: the third of four layers of the parser, loosest binding first.
 
 Precedence, tightest first: fields and subscripts; signs; `* / %`; `+ -`; `||`; comparisons and predicates, of which
 an operand takes one only; NOT; AND; OR. A chain of operators is read in a loop, so that only brackets, CASE and
@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from typing import Literal, cast
 
 from headwater.sql import tree
-from headwater.sql.lexer import Token, syntax_error
-from headwater.sql.parser_tokens import NAMES, STRINGS, TokenReader
+from headwater.sql.lexer import Token
+from headwater.sql.parser_tokens import NAMES, STRINGS
+from headwater.sql.parser_types import TypeParser
 
 QUERY_STARTS = frozenset({"SELECT", "VALUES", "WITH"})
 
@@ -31,7 +32,7 @@ _WINDOW_WORDS = frozenset({"PARTITION", "ROWS", "RANGE", "GROUPS"})
 _FRAME_UNITS = frozenset({"ROWS", "RANGE", "GROUPS"})
 
 
-class ExpressionParser(TokenReader, ABC):
+class ExpressionParser(TypeParser, ABC):
     """A method per rule. What an expression holds of queries comes from the layer above."""
 
     __slots__ = ()
@@ -257,6 +258,8 @@ class ExpressionParser(TokenReader, ABC):
             return self._cast(safe=False)
         if word == "EXTRACT":
             return self._extract()
+        if word == "NORMALIZE":
+            return self._normalize()
         if word == "EXISTS":
             self._advance()
             return tree.Exists(line, column, self._query_in_parentheses())
@@ -341,6 +344,16 @@ class ExpressionParser(TokenReader, ABC):
         self._expect(")")
         return tree.Extract(token.line, token.column, field, value)
 
+    def _normalize(self) -> tree.FunctionCall:
+        """The form is a bare word."""
+        token = self._expect("NORMALIZE", "(")
+        arguments = [self._nested_value()]
+        if self._accept(","):
+            form = self._token
+            arguments.append(tree.StringLiteral(form.line, form.column, self._name().upper()))
+        self._expect(")")
+        return tree.FunctionCall(token.line, token.column, "normalize", tuple(arguments))
+
     def _case(self) -> tree.Case:
         token = self._expect("CASE")
         operand = self._expression() if self._token.word != "WHEN" else None
@@ -383,6 +396,10 @@ class ExpressionParser(TokenReader, ABC):
             if self._token.word == "ORDER":
                 order_by = self._sort_items()
         self._expect(")")
+        if self._token.word == "WITHIN" and self._next().word == "GROUP" and not order_by:
+            self._expect("WITHIN", "GROUP", "(")
+            order_by = self._sort_items()
+            self._expect(")")
         name = token.text.lower()
         line, column = token.line, token.column
         if self._token.word not in _AFTER_CALLS:
@@ -439,66 +456,6 @@ class ExpressionParser(TokenReader, ABC):
             names = self._names_in_parentheses()
         self._expect("->")
         return tree.Lambda(token.line, token.column, names, self._expression())
-
-    # Types
-
-    def _type(self) -> tree.TypeName:
-        self._enter()
-        token = self._token
-        line, column = token.line, token.column
-        type_: tree.TypeName
-        if token.word == "ARRAY" and self._next().word == "(":
-            self._expect("ARRAY", "(")
-            type_ = tree.ArrayType(line, column, self._type())
-            self._expect(")")
-        elif token.word == "ROW" and self._next().word == "(":
-            self._expect("ROW", "(")
-            type_ = tree.RowType(line, column, self._list(self._row_field))
-            self._expect(")")
-        else:
-            type_ = self._scalar_type()
-        self._leave()
-        return type_
-
-    def _row_field(self) -> tree.RowField:
-        token = self._token
-        named = self._next().kind in NAMES and not self._begins_long_type()
-        name = self._name() if named else None
-        return tree.RowField(token.line, token.column, name, self._type())
-
-    def _begins_long_type(self) -> bool:
-        word, following = self._token.word, self._next().word
-        if word == "INTERVAL":
-            return self._tokens[self._at + 2].word == "TO"
-        return word == "DOUBLE" and following == "PRECISION"
-
-    def _scalar_type(self) -> tree.ScalarType:
-        token = self._token
-        line, column = token.line, token.column
-        if token.kind != "name":
-            self._fail()
-        name = self._advance().text.lower()
-        if token.word == "DOUBLE":
-            self._accept("PRECISION")
-        if token.word == "INTERVAL":
-            start = self._expect("DAY" if self._token.word == "DAY" else "YEAR")
-            self._expect("TO", "SECOND" if start.word == "DAY" else "MONTH")
-            return tree.ScalarType(
-                line, column, f"interval {'day to second' if start.word == 'DAY' else 'year to month'}"
-            )
-        arguments: tuple[int, ...] = ()
-        if self._accept("("):
-            arguments = self._list(self._type_argument)
-            self._expect(")")
-        return tree.ScalarType(line, column, name, arguments)
-
-    def _type_argument(self) -> int:
-        if self._token.kind != "number":
-            self._fail()
-        number = self._number(2**31 - 1)
-        if not isinstance(number, tree.IntegerLiteral):
-            raise syntax_error(number.line, number.column)
-        return number.value
 
     # Sorting and windows
 

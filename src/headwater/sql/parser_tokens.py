@@ -1,6 +1,7 @@
 """Where a parser stands in its tokens: stepping on, names, strings and numbers, and how deep it is nested.
 
-The lowest of three layers (this, `parser_expressions`, `parser`), split only for size; the grammar is above.
+The lowest of four layers (this, `parser_types`, `parser_expressions`, `parser`), split only for size; the grammar is
+above.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import NoReturn, TypeVar
 
 from headwater.errors import Invalid
 from headwater.sql import tree
+from headwater.sql.budget import Budget
 from headwater.sql.lexer import Token, syntax_error
 
 NAMES = frozenset({"name", "quoted"})
@@ -33,9 +35,10 @@ class TokenReader:
     Raises Invalid with the one text for syntax errors at a token that does not fit.
     """
 
-    __slots__ = ("_at", "_depth", "_depth_max", "_token", "_tokens")
+    __slots__ = ("_at", "_budget", "_depth", "_depth_max", "_token", "_tokens")
 
-    def __init__(self, tokens: list[Token], depth_max: int) -> None:
+    def __init__(self, tokens: list[Token], depth_max: int, budget: Budget) -> None:
+        self._budget = budget
         # More ends: no rule steps past the first, but look-ahead may.
         self._tokens = [*tokens, *[tokens[-1]] * _LOOK_AHEAD_MAX]
         self._at = 0
@@ -71,6 +74,7 @@ class TokenReader:
         raise syntax_error(self._token.line, self._token.column)
 
     def _enter(self) -> None:
+        self._budget.check()
         self._depth += 1
         if self._depth > self._depth_max:
             line, column = self._token.line, self._token.column

@@ -2,11 +2,14 @@
 
 Called by `pushdown`. A fact is a promise in one direction: rows that meet the condition meet the fact, never the other
 way round. No fact holds for NULL, so a fact about a column also says that it is not NULL.
+
+`values` are those of the literals of the text, and the instant: what constants are computed from (constant.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from headwater.model.scan import TimeRange
 from headwater.model.time import NS_PER_DAY, TIME_MAX_NS, TIME_MIN_NS
@@ -20,13 +23,13 @@ Facts = dict[str, Fact]
 NEVER = TimeRange(1, 0)
 
 
-def facts_of(condition: Expression) -> Facts:
+def facts_of(condition: Expression, values: Sequence[Any]) -> Facts:
     """What holds of every row for which `condition` is true."""
     if isinstance(condition, Logical):
-        below = [facts_of(operand) for operand in condition.operands]
+        below = [facts_of(operand, values) for operand in condition.operands]
         return both(below) if condition.operator == "AND" else either(below)
     if isinstance(condition, Call):
-        return _compared(condition)
+        return _compared(condition, values)
     return {}
 
 
@@ -93,31 +96,31 @@ def spread(facts: Facts, pairs: Iterable[tuple[str, str]]) -> Facts:
 _FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-def _compared(call: Call) -> Facts:
+def _compared(call: Call, values: Sequence[Any]) -> Facts:
     if call.name in _FLIPPED:
         left, right = call.arguments
         if isinstance(right, Literal):
-            return _fact(left, call.name, [right])
-        return _fact(right, _FLIPPED[call.name], [left]) if isinstance(left, Literal) else {}
+            return _fact(left, call.name, [right], values)
+        return _fact(right, _FLIPPED[call.name], [left], values) if isinstance(left, Literal) else {}
     if call.name == "between":
         value, low, high = call.arguments
         known = [(">=", low), ("<=", high)]
-        return both(_fact(value, symbol, [bound]) for symbol, bound in known if isinstance(bound, Literal))
+        return both(_fact(value, symbol, [bound], values) for symbol, bound in known if isinstance(bound, Literal))
     if call.name == "in":
         value, *items = call.arguments
         literals = [item for item in items if isinstance(item, Literal)]
-        return _fact(value, "=", literals) if len(literals) == len(items) else {}
+        return _fact(value, "=", literals, values) if len(literals) == len(items) else {}
     return {}
 
 
-def _fact(value: Expression, symbol: str, literals: list[Literal]) -> Facts:
+def _fact(value: Expression, symbol: str, literals: list[Literal], values: Sequence[Any]) -> Facts:
     """`value symbol` one of `literals`. NULL compares true with nothing."""
-    known = [literal.constant.value for literal in literals if literal.constant.value is not None]
+    known = [at for literal in literals if (at := literal.constant.at(values)) is not None]
     if value.type is Scalar.VARCHAR:
         return {value.slot.name: frozenset(known)} if isinstance(value, SlotRef) and symbol == "=" else {}
     if value.type not in (Scalar.TIMESTAMP, Scalar.DATE):
         return {}
-    return preimage(value, _range(symbol, known))
+    return preimage(value, _range(symbol, known), values)
 
 
 def _range(symbol: str, values: list[int]) -> TimeRange:
@@ -129,7 +132,7 @@ def _range(symbol: str, values: list[int]) -> TimeRange:
     return TimeRange(low, high)
 
 
-def preimage(value: Expression, wanted: TimeRange) -> Facts:
+def preimage(value: Expression, wanted: TimeRange, values: Sequence[Any]) -> Facts:
     """What the column inside `value` must be for `value` to lie in `wanted`; nothing if that cannot be said."""
     if wanted.start_ns > wanted.end_ns:
         wanted = NEVER
@@ -138,26 +141,27 @@ def preimage(value: Expression, wanted: TimeRange) -> Facts:
     if isinstance(value, Cast) or (isinstance(value, Call) and value.name == "date"):
         operand = value.operand if isinstance(value, Cast) else value.arguments[0]
         is_day = value.type is Scalar.DATE and operand.type is Scalar.TIMESTAMP
-        return preimage(operand, _scaled(wanted, NS_PER_DAY)) if is_day else {}
-    width = _width(value) if isinstance(value, Call) else None
+        return preimage(operand, _scaled(wanted, NS_PER_DAY), values) if is_day else {}
+    width = _width(value, values) if isinstance(value, Call) else None
     if width is None or wanted == NEVER:
         return {}
     assert isinstance(value, Call)
     operand = value.arguments[1] if value.name == "date_trunc" else value.arguments[0]
-    return preimage(operand, _clamped(wanted.start_ns - width, wanted.end_ns + width))
+    return preimage(operand, _clamped(wanted.start_ns - width, wanted.end_ns + width), values)
 
 
 _LONGEST_DAYS = {"second": 1, "minute": 1, "hour": 1, "day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
 
 
-def _width(call: Call) -> int | None:
+def _width(call: Call, values: Sequence[Any]) -> int | None:
     """How far the rounding of `bin` or `date_trunc` moves an instant at most, in ns; None for other calls."""
     step = call.arguments[1 if call.name == "bin" else 0] if call.arguments[1:] else None
-    if not isinstance(step, Literal) or step.constant.value is None:
+    known = step.constant.at(values) if isinstance(step, Literal) else None
+    if known is None:
         return None
     widths: dict[str, Callable[[], int | None]] = {
-        "bin": lambda: int(step.constant.value),
-        "date_trunc": lambda: _LONGEST_DAYS.get(str(step.constant.value).lower(), 0) * NS_PER_DAY or None,
+        "bin": lambda: int(known),
+        "date_trunc": lambda: _LONGEST_DAYS.get(str(known).lower(), 0) * NS_PER_DAY or None,
     }
     return widths[call.name]() if call.name in widths else None
 

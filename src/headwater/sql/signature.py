@@ -5,8 +5,12 @@ arguments to, the type of the result, its value where it is known already, and `
 engine texts into the call's. The table itself is in `functions/*`: one `Signature` a row, its types written as text:
 
     ago(interval day to second) -> timestamp
-    greatest(T...) -> T              T, U, V, W: any type; E: any that can be compared; `...`: one or more
-    array_join(array(T), varchar) -> varchar
+    greatest(T...) -> T              a capital: any type; E and K: any that can be compared; `...`: one or more
+    map_keys(map(K, V)) -> array(K)
+    filter(array(T), function(T, boolean)) -> array(T)      a lambda: types of its parameters, then of its body
+
+A call with lambdas is resolved in two steps, because a body has a type only once its parameters have: `begin` finds the
+row and says what each lambda gets, the binder binds the bodies, `Begun.end` gives the `Resolved`.
 
 Operators (`operators.py`) answer with the same `Resolved`. Nothing here runs a query or knows a position in a text:
 faults are `Invalid` without `line L:C`, which the binder puts before them.
@@ -21,15 +25,15 @@ from enum import Enum
 from typing import Any
 
 from headwater.errors import Invalid
-from headwater.model.types import Array, Scalar, SqlType, Timeseries
+from headwater.model.types import Array, Field, Map, Row, Scalar, SqlType, Timeseries
 from headwater.sql.coercion import (
-    Constant,
     coercion_cost,
     common_type,
     fold_constant,
     is_comparable,
     use_once,
 )
+from headwater.sql.constant import Constant, combined
 
 
 class Kind(Enum):
@@ -44,8 +48,13 @@ class Kind(Enum):
 class Context:
     """What is fixed for one query: its instant, ns since 1970, and the longest `sequence`."""
 
-    now_ns: int
+    now: Constant
     sequence_elements: int = 10_000
+
+    @property
+    def now_ns(self) -> int:
+        """The instant. To read it is to tie the plan to it: see constant.py."""
+        return int(self.now.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class Call:
     context: Context
     texts: tuple[str, ...] = ()
     modifiers: Modifiers = NO_MODIFIERS
+    lambdas: tuple[LambdaText, ...] = ()
 
     def value(self, index: int) -> Any:
         """The value of an argument that must be constant; None is SQL's NULL. Raises Invalid if it is not one."""
@@ -125,14 +135,16 @@ class Resolved:
     kind: Kind
     result: SqlType
     argument_types: tuple[SqlType, ...]
-    write: Callable[[tuple[str, ...], Modifiers], str] = field(repr=False)
+    write: Callable[[tuple[str, ...], Modifiers, tuple[LambdaText, ...]], str] = field(repr=False)
     constant: Constant | None = None
     is_volatile: bool = False
 
-    def lower(self, texts: Sequence[str], modifiers: Modifiers = NO_MODIFIERS) -> str:
+    def lower(
+        self, texts: Sequence[str], modifiers: Modifiers = NO_MODIFIERS, lambdas: Sequence[LambdaText] = ()
+    ) -> str:
         """The call as engine SQL. `texts` are the arguments', lowered and coerced to `argument_types`."""
         assert len(texts) == len(self.argument_types)
-        return self.write(tuple(texts), modifiers)
+        return self.write(tuple(texts), modifiers, tuple(lambdas))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,24 +157,80 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """array(P) or timeseries(P) in a signature; `make` is the type's constructor."""
+    """array(P), timeseries(P) or map(P, P) in a signature; `make` is the type's constructor."""
 
-    make: type[Array] | type[Timeseries]
-    inner: Pattern
+    make: type[Array] | type[Timeseries] | type[Map]
+    inner: tuple[Pattern, ...]
 
 
-Pattern = Scalar | Variable | Nested
+@dataclass(frozen=True, slots=True)
+class RowPattern:
+    """row(P, name P, ...) in a signature. A row fits by its places, whatever its names."""
 
-_VARIABLES = {name: Variable(name, is_comparable=name == "E") for name in ("T", "U", "V", "W", "E")}
+    names: tuple[str | None, ...]
+    inner: tuple[Pattern, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaPattern:
+    """function(P, ..., R) in a signature."""
+
+    parameters: tuple[Pattern, ...]
+    body: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaGiven:
+    """A lambda among the arguments of a call, while nothing of it is bound."""
+
+    def __str__(self) -> str:
+        return "function"
+
+
+class Any_(Enum):
+    """`any` in a signature: whatever the argument is, in this place alone."""
+
+    ANY = "any"
+
+
+Pattern = Scalar | Variable | Nested | RowPattern | LambdaPattern | Any_
+
+_VARIABLES = {name: Variable(name, is_comparable=name in "EK") for name in "TUVWXSREK"}
 _SCALARS = {scalar.value: scalar for scalar in Scalar}
+_MAKES: dict[str, type[Array] | type[Timeseries] | type[Map]] = {"array": Array, "timeseries": Timeseries, "map": Map}
 _SIGNATURE = re.compile(r"(\w+)\((.*)\) -> (.+)")
+_WITH_INNER = re.compile(r"(array|timeseries|map|row|function)\((.*)\)")
 
 
 def _pattern(text: str) -> Pattern:
-    for word, make in (("array", Array), ("timeseries", Timeseries)):
-        if text.startswith(f"{word}("):
-            return Nested(make, _pattern(text.removeprefix(f"{word}(").removesuffix(")")))
-    return _VARIABLES[text] if text in _VARIABLES else _SCALARS[text]
+    match = _WITH_INNER.fullmatch(text)
+    if text == "any":
+        return Any_.ANY
+    if match is None:
+        return _VARIABLES[text] if text in _VARIABLES else _SCALARS[text]
+    word, parts = match[1], _split(match[2])
+    if word == "row":
+        fields = [_field(part) for part in parts]
+        return RowPattern(tuple(name for name, _ in fields), tuple(inner for _, inner in fields))
+    inner = tuple(map(_pattern, parts))
+    return LambdaPattern(inner[:-1], inner[-1]) if word == "function" else Nested(_MAKES[word], inner)
+
+
+def _field(text: str) -> tuple[str | None, Pattern]:
+    name, space, rest = text.partition(" ")
+    return (name, _pattern(rest)) if space and name not in ("interval", "map") else (None, _pattern(text))
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that no parenthesis encloses."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +238,8 @@ class Signature:
     """One row of the table. `row` makes it from text.
 
     `lower` is a template of engine SQL ({0}, {1}, ... are the arguments, {all} all of them with commas) or a function
-    of the call. `fold` computes the value from the arguments' values (with the Context before them if `is_timed`);
+    of the call. `places` says for each lambda what its parameters are to the engine: texts over the engine's own
+    parameters {0}, {1}. `fold` computes the value from the arguments' values (with the Context first if `is_timed`);
     it raises Invalid for values it refuses. `check` looks at arguments that must be constant.
     """
 
@@ -184,6 +253,7 @@ class Signature:
     check: Check | None
     is_timed: bool
     is_volatile: bool
+    places: tuple[tuple[str, ...], ...]
     source: str
     shown: str
 
@@ -206,12 +276,16 @@ def row(
     check: Check | None = None,
     is_timed: bool = False,
     is_volatile: bool = False,
+    places: tuple[tuple[str, ...], ...] | None = None,
 ) -> Signature:
     """One row from its text `name(types) -> type`; `result` replaces the type after the arrow by a computed one."""
     match = _SIGNATURE.fullmatch(text)
     assert match, f"a signature reads name(types) -> type, not {text}"
     name, inside, after = match.groups()
-    arguments = tuple(_pattern(part.removesuffix("...")) for part in inside.split(", ") if part)
+    arguments = tuple(_pattern(part.removesuffix("...")) for part in _split(inside))
+    if places is None:
+        lambdas = (pattern for pattern in arguments if isinstance(pattern, LambdaPattern))
+        places = tuple(tuple(f"{{{i}}}" for i in range(len(each.parameters))) for each in lambdas)
     return Signature(
         name=name,
         arguments=arguments,
@@ -223,6 +297,7 @@ def row(
         check=check,
         is_timed=is_timed,
         is_volatile=is_volatile,
+        places=places,
         source=source,
         shown=f"{name}({inside})",
     )
@@ -257,20 +332,35 @@ class Registry:
         `constants` has one entry an argument: its value, or None if it is not a constant. A constant varchar
         stands in for a date, time or timestamp. Raises Invalid: unknown function, no row fits, a bad constant.
         """
+        return _resolved(self._best(name, types, constants), tuple(types), constants, context)
+
+    def begin(
+        self,
+        name: str,
+        given: Sequence[SqlType | LambdaGiven],
+        constants: Sequence[Constant | None],
+        context: Context,
+    ) -> Begun:
+        """The row that fits a call with lambdas. Raises Invalid: unknown function, no row fits."""
+        return Begun(self._best(name, given, constants), tuple(given), tuple(constants), context)
+
+    def _best(self, name: str, given: Sequence[SqlType | LambdaGiven], constants: Sequence[Constant | None]) -> _Fit:
         rows = self.by_name.get(name.lower())
         if rows is None:
             raise Invalid(f"Function {name} not registered")
-        fits = [fit for signature in rows if (fit := _fit(signature, types, constants)) is not None]
+        fits = [fit for signature in rows if (fit := _fit(signature, given, constants)) is not None]
         if not fits:
-            given = ", ".join(map(str, types))
-            raise Invalid(f"Unexpected parameters ({given}) for function {name.lower()}. Expected: {self.shown(name)}")
-        best = min(fits, key=lambda fit: fit.cost)
-        return _resolved(best, tuple(types), constants, context)
+            shown = ", ".join(map(str, given))
+            raise Invalid(f"Unexpected parameters ({shown}) for function {name.lower()}. Expected: {self.shown(name)}")
+        return min(fits, key=lambda fit: fit.cost)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """A row that takes the arguments, at what cost of conversions, and what its variables stand for."""
+    """A row that takes the arguments, at what cost of conversions, and what its variables stand for.
+
+    `types` are those of the arguments that are not lambdas.
+    """
 
     signature: Signature
     cost: int
@@ -278,20 +368,31 @@ class _Fit:
     variables: dict[str, SqlType]
 
 
-def _fit(signature: Signature, types: Sequence[SqlType], constants: Sequence[Constant | None]) -> _Fit | None:
-    patterns = signature.patterns(len(types))
-    if patterns is None:
+def _fit(
+    signature: Signature, given: Sequence[SqlType | LambdaGiven], constants: Sequence[Constant | None]
+) -> _Fit | None:
+    """`constants` are those of the arguments that are not lambdas."""
+    patterns = signature.patterns(len(given))
+    if patterns is None or any(
+        isinstance(pattern, LambdaPattern) != isinstance(one, LambdaGiven)
+        for pattern, one in zip(patterns, given, strict=True)
+    ):
         return None
+    patterns = tuple(pattern for pattern in patterns if not isinstance(pattern, LambdaPattern))
+    types = [one for one in given if not isinstance(one, LambdaGiven)]
     variables: dict[str, SqlType] = {}
     # Literals last: what they stand for depends on the others.
     literals_last = sorted(range(len(types)), key=lambda i: constants[i] is not None and types[i] is Scalar.VARCHAR)
     for i in literals_last:
         if not _unify(patterns[i], types[i], constants[i] is not None, variables):
             return None
-    targets = tuple(_substitute(pattern, variables) for pattern in patterns)
+    targets = tuple(
+        own if pattern is Any_.ANY else _substitute(pattern, variables)
+        for pattern, own in zip(patterns, types, strict=True)
+    )
     cost = 0
-    for given, target, constant in zip(types, targets, constants, strict=True):
-        step = coercion_cost(given, target, is_literal=constant is not None)
+    for own, target, constant in zip(types, targets, constants, strict=True):
+        step = coercion_cost(own, target, is_literal=constant is not None)
         if step is None:
             return None
         cost += step
@@ -300,13 +401,13 @@ def _fit(signature: Signature, types: Sequence[SqlType], constants: Sequence[Con
 
 def _unify(pattern: Pattern, given: SqlType, is_literal: bool, variables: dict[str, SqlType]) -> bool:
     """Let the variables in `pattern` stand for what `given` needs; False if they cannot."""
-    if isinstance(pattern, Nested):
-        if isinstance(given, pattern.make):
-            inner = given.value if isinstance(given, Timeseries) else given.element
-            return _unify(pattern.inner, inner, False, variables)
-        return given is Scalar.UNKNOWN and _unify(pattern.inner, Scalar.UNKNOWN, False, variables)
-    if isinstance(pattern, Scalar):
+    if isinstance(pattern, Nested | RowPattern):
+        inside = _inside(pattern, given)
+        pairs = zip(pattern.inner, inside, strict=True) if inside is not None else ()
+        return inside is not None and all(_unify(inner, kind, False, variables) for inner, kind in pairs)
+    if isinstance(pattern, Scalar | Any_):
         return True
+    assert isinstance(pattern, Variable), "a lambda has no type of its own"
     if pattern.is_comparable and not is_comparable(given):
         return False
     bound = variables.get(pattern.name)
@@ -319,12 +420,61 @@ def _unify(pattern: Pattern, given: SqlType, is_literal: bool, variables: dict[s
     return True
 
 
+def _inside(pattern: Nested | RowPattern, given: SqlType) -> tuple[SqlType, ...] | None:
+    """The types inside a given one, as many as the pattern has; None if its make is another. NULL is of any make."""
+    if given is Scalar.UNKNOWN:
+        return (Scalar.UNKNOWN,) * len(pattern.inner)
+    if isinstance(pattern, RowPattern):
+        is_row = isinstance(given, Row) and len(given.fields) == len(pattern.inner)
+        return tuple(f.type for f in given.fields) if is_row and isinstance(given, Row) else None
+    if not isinstance(given, pattern.make):
+        return None
+    if isinstance(given, Map):
+        return (given.key, given.value)
+    return (given.value if isinstance(given, Timeseries) else given.element,)
+
+
 def _substitute(pattern: Pattern, variables: dict[str, SqlType]) -> SqlType:
     if isinstance(pattern, Variable):
         return variables[pattern.name]
     if isinstance(pattern, Nested):
-        return pattern.make(_substitute(pattern.inner, variables))
+        return pattern.make(*(_substitute(inner, variables) for inner in pattern.inner))
+    if isinstance(pattern, RowPattern):
+        pairs = zip(pattern.names, pattern.inner, strict=True)
+        return Row(tuple(Field(name, _substitute(inner, variables)) for name, inner in pairs))
+    assert isinstance(pattern, Scalar), "a lambda has no type of its own"
     return pattern
+
+
+class Begun:
+    """A call with lambdas whose row is known. Its lambdas are told in their order, then `end` resolves the call."""
+
+    def __init__(
+        self,
+        fit: _Fit,
+        given: tuple[SqlType | LambdaGiven, ...],
+        constants: tuple[Constant | None, ...],
+        context: Context,
+    ) -> None:
+        self._fit, self._constants, self._context = fit, constants, context
+        self._types = tuple(one for one in given if not isinstance(one, LambdaGiven))
+        self._lambdas = [one for one in fit.signature.arguments if isinstance(one, LambdaPattern)]
+        self.places = fit.signature.places
+
+    def parameters(self, index: int) -> tuple[SqlType, ...]:
+        """What the index-th lambda gets."""
+        return tuple(_substitute(pattern, self._fit.variables) for pattern in self._lambdas[index].parameters)
+
+    def told(self, index: int, body: SqlType) -> SqlType:
+        """The type that the body of the index-th lambda must have: its own unless the row or a lambda before says."""
+        wanted = self._lambdas[index].body
+        if isinstance(wanted, Variable):
+            self._fit.variables.setdefault(wanted.name, body)
+        return _substitute(wanted, self._fit.variables)
+
+    def end(self) -> Resolved:
+        """`argument_types` and the texts for `lower` are of the arguments that are not lambdas."""
+        return _resolved(self._fit, self._types, self._constants, self._context)
 
 
 def _resolved(
@@ -345,7 +495,9 @@ def _resolved(
         kind=signature.kind,
         result=result,
         argument_types=fit.types,
-        write=lambda texts, modifiers: _write(signature.lower, replace(call, texts=texts, modifiers=modifiers)),
+        write=lambda texts, modifiers, lambdas: _write(
+            signature.lower, replace(call, texts=texts, modifiers=modifiers, lambdas=lambdas)
+        ),
         constant=_folded(signature, call),
         is_volatile=signature.is_volatile,
     )
@@ -353,12 +505,19 @@ def _resolved(
 
 def _folded(signature: Signature, call: Call) -> Constant | None:
     """The call's value, if it can be computed now. NULL in, NULL out."""
-    if signature.fold is None or any(constant is None for constant in call.constants):
+    fold = signature.fold
+    known = [constant for constant in call.constants if constant is not None]
+    if fold is None or len(known) < len(call.constants):
         return None
-    values = [constant.value for constant in call.constants if constant is not None]
-    if any(value is None for value in values):
-        return Constant(None)
-    return Constant(signature.fold(call.context, *values) if signature.is_timed else signature.fold(*values))
+    key = (signature.shown, call.types, call.result)
+    if not signature.is_timed:
+        return combined(key, lambda *values: None if None in values else fold(*values), known)
+    longest = call.context.sequence_elements
+
+    def timed(now_ns: int, *values: Any) -> Any:
+        return None if None in values else fold(Context(Constant(now_ns), longest), *values)
+
+    return combined(key, timed, (call.context.now, *known))
 
 
 def _write(lower: Lower, call: Call) -> str:

@@ -117,6 +117,8 @@ def parse_duration(text: str) -> tuple[int, Scalar]:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise Invalid(f"Cannot parse duration: {text}")
+    if len(match[1]) > _DIGITS_MAX:
+        raise Invalid(f"Duration is out of range: {text}")
     number, unit = Fraction(match[1]), match[2].lower()
     if unit in DURATION_UNITS_NS:
         return _whole(int(number * DURATION_UNITS_NS[unit]), 2**63 - 1, text), Scalar.INTERVAL_DAY_TO_SECOND
@@ -133,6 +135,9 @@ def _whole(value: int, limit: int, text: str) -> int:
         raise Invalid(f"Duration is out of range: {text}")
     return value
 
+
+_DIGITS_MAX = 60
+"""Python takes quadratic time for long numbers, and refuses very long ones; so many digits are always too many."""
 
 _COMPOUND = {
     ("DAY", "HOUR"): r"(?P<DAY>\d+) (?P<HOUR>\d+)",
@@ -153,7 +158,8 @@ def parse_interval(text: str, unit: str, to: str | None = None, sign: int = 1) -
     unit, body = unit.upper(), text.strip()
     if body[:1] in ("-", "+"):
         sign, body = (-sign if body[0] == "-" else sign), body[1:]
-    value = _single(body, unit) if to is None else _compound(body, unit, to.upper())
+    is_short = len(body) <= _DIGITS_MAX
+    value = (_single(body, unit) if to is None else _compound(body, unit, to.upper())) if is_short else None
     if value is None:
         raise Invalid(f"Invalid INTERVAL literal: {text}")
     amount, kind = value

@@ -386,6 +386,12 @@ class ArrayType(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class MapType(Node):
+    key: TypeName
+    value: TypeName
+
+
+@dataclass(frozen=True, slots=True)
 class RowField(Node):
     name: str | None
     type: TypeName
@@ -596,7 +602,7 @@ Expression = (
     | Extract
     | FunctionCall
 )
-TypeName = ScalarType | ArrayType | RowType
+TypeName = ScalarType | ArrayType | MapType | RowType
 Relation = Table | SubqueryRelation | Unnest | Aliased | Join
 QueryBody = Select | Values | SetOperation | Query
 Statement = Query | ShowDatabases | ShowTables | ShowMeasures | Describe | Unload

@@ -11,13 +11,14 @@ from typing import Any
 from headwater.engine.engine import Engine
 from headwater.model.types import Array, Scalar, SqlType, Timeseries
 from headwater.sql import functions
-from headwater.sql.coercion import Constant, common_type_of, convert, engine_type, literal
+from headwater.sql.coercion import common_type_of, convert, engine_type, literal
+from headwater.sql.constant import Constant
 from headwater.sql.signature import Context, Modifiers, Resolved
 from headwater.sql.texts import parse_date, parse_duration, parse_time, parse_timestamp
 
 NOW_NS = parse_timestamp("2024-03-09 12:00:00.123456789")
-CONTEXT = Context(NOW_NS)
-ENGINE = Engine(threads=2, memory_bytes=1 << 30, directories=[])
+CONTEXT = Context(Constant(NOW_NS))
+ENGINE = Engine(threads=2, memory_bytes=1 << 30)
 
 
 @atexit.register

@@ -164,7 +164,7 @@ def scan(request: ScanRequest, *, is_tight: bool) -> Scan:
 
 @cache
 def engine() -> Engine:
-    made = Engine(threads=2, memory_bytes=1_000_000_000, directories=())
+    made = Engine(threads=2, memory_bytes=1_000_000_000)
     atexit.register(made.close)
     return made
 

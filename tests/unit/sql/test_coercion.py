@@ -14,7 +14,6 @@ from headwater.errors import Invalid, QueryFailed
 from headwater.model.types import Array, Field, Row, Scalar, SqlType, Timeseries
 from headwater.sql.coercion import (
     LONG_TEXT_CHARACTERS,
-    Constant,
     coercion_cost,
     common_type,
     common_type_of,
@@ -25,6 +24,7 @@ from headwater.sql.coercion import (
     lower_cast,
     use_once,
 )
+from headwater.sql.constant import Constant
 from headwater.sql.texts import parse_date, parse_duration, parse_interval, parse_timestamp
 
 BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR = (

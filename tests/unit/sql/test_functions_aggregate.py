@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headwater.errors import Invalid, QueryFailed
 from headwater.model.types import Array, Scalar
 from headwater.sql import functions
-from headwater.sql.coercion import Constant
+from headwater.sql.constant import Constant
 from headwater.sql.signature import Kind, Modifiers
 
 V = [2, 4, 6, 8]

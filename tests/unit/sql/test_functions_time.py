@@ -13,7 +13,7 @@ from headwater.errors import Invalid, QueryFailed
 from headwater.model.time import timestamp_text
 from headwater.model.types import Scalar
 from headwater.sql import functions
-from headwater.sql.coercion import Constant
+from headwater.sql.constant import Constant
 
 T = "2024-03-09 07:08:09.123456789"
 NOW_MS = NOW_NS // 10**6 * 10**6

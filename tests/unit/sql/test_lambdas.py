@@ -77,12 +77,12 @@ REFUSED = {
     "SELECT filter(ARRAY[1], x -> x)": "line 1:30: A lambda of filter must give boolean here (actual: integer)",
     "SELECT filter(ARRAY[1], (x, y) -> true)": "line 1:25: Expected a lambda that takes 1 argument(s) but got 2",
     "SELECT transform(1, x -> x)": (
-        "line 1:8: Unexpected parameters (integer, function) for function transform."
-        " Expected: transform(array(T), function(T, U))"
+        "line 1:8: Unexpected parameters (integer, function) for function transform. Expected: transform(array(T),"
+        " function(T, U)), transform(timeseries(T), function(row(time timestamp, value T), U))"
     ),
-    f"SELECT transform(ts, x -> x) FROM {SERIES}": (
-        "line 1:8: Unexpected parameters (timeseries(double), function) for function transform."
-        " Expected: transform(array(T), function(T, U))"
+    f"SELECT any_match(ts, x -> true) FROM {SERIES}": (
+        "line 1:8: Unexpected parameters (timeseries(double), function) for function any_match."
+        " Expected: any_match(array(T), function(T, boolean))"
     ),
     "SELECT any_match(x -> true, ARRAY[1])": (
         "line 1:8: Unexpected parameters (function, array(integer)) for function any_match."
@@ -93,7 +93,7 @@ REFUSED = {
         " Expected: all_match(array(T), function(T, boolean))"
     ),
     "SELECT length(x -> 1)": (
-        "line 1:8: Unexpected parameters (function) for function length. Expected: length(varchar)"
+        "line 1:8: Unexpected parameters (function) for function length. Expected: length(varchar), length(varbinary)"
     ),
     "SELECT if(true, x -> 1)": (
         "line 1:8: Unexpected parameters (boolean, function) for function if. Expected: if(...)"
@@ -108,9 +108,7 @@ REFUSED = {
     "SELECT transform(ARRAY[1], x -> sum(x))": (
         "line 1:33: Lambda expression cannot contain aggregations, window functions or grouping operations: sum"
     ),
-    "SELECT transform(ARRAY[1], x -> (SELECT 1))": (
-        "line 1:28: A subquery inside a lambda expression is not supported yet"
-    ),
+    "SELECT transform(ARRAY[1], x -> (SELECT 1))": "line 1:34: Lambda expression cannot contain subqueries",
     "SELECT filter(ARRAY[1], x -> true) OVER ()": (
         "line 1:8: OVER is for aggregates and window functions: filter is neither"
     ),
@@ -122,7 +120,8 @@ REFUSED = {
     ),
     "SELECT regexp_replace(1, 'a', m -> 'a')": (
         "line 1:8: Unexpected parameters (integer, varchar, function) for function regexp_replace."
-        " Expected: regexp_replace(varchar, varchar, function(array(varchar), varchar))"
+        " Expected: regexp_replace(varchar, varchar), regexp_replace(varchar, varchar, varchar),"
+        " regexp_replace(varchar, varchar, function(array(varchar), varchar))"
     ),
     "SELECT regexp_replace('a', 'a*', m -> 'b')": (
         "line 1:8: A lambda for a pattern that matches the empty text is not supported yet"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headwater.errors import Invalid, QueryFailed
 from headwater.model.types import Array, Field, Row, Scalar
 from headwater.sql import operators
-from headwater.sql.coercion import Constant
+from headwater.sql.constant import Constant
 
 NAN, INF = math.nan, math.inf
 Resolver = Callable[..., Any]

@@ -707,7 +707,7 @@ REFUSED = [
     ("SELECT position(a, b)", 1, 18),
     ("SELECT extract(hour, a)", 1, 20),
     ("SELECT EXISTS (1)", 1, 16),
-    ("SELECT NORMALIZE(a)", 1, 8),
+    ("SELECT NORMALIZE(a, 1)", 1, 21),
     ("SELECT ROW()", 1, 12),
     ("SELECT ()", 1, 9),
     ("SELECT ARRAY[1", 1, 15),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headwater.errors import Invalid
 from headwater.model.limits import Limits
 from headwater.sql import tree as t
 from headwater.sql.parser import parse
+from support.golden_names import corpus
 from support.sql_text import to_text
 
 LIMITS = Limits()
@@ -32,7 +35,7 @@ def test_a_worked_example_prints_as_an_equal_statement(text: str) -> None:
     [
         ("select  a.b , 'it''s' x from d.t", """SELECT "a"."b", 'it''s' AS "x" FROM "d"."t\""""),
         ("SELECT (a + b) * c - (d - 1)", 'SELECT ("a" + "b") * "c" - ("d" - 1)'),
-        ("SELECT - -1, -(1), - (- a)", 'SELECT -(-1), -(1), -(-"a")'),
+        ("SELECT - -1, -(1), - (- a)", 'SELECT -(-1), -(1), - -"a"'),
         ("SELECT (a AND b) OR NOT (c OR d)", 'SELECT "a" AND "b" OR NOT ("c" OR "d")'),
         ("SELECT 5m, 1.50, 1e999, DATE '2024-01-01'", "SELECT 5minute, 1.5, 1e999, date '2024-01-01'"),
         ("SELECT Position('a' IN b), CURRENT_DATE", 'SELECT "position"(\'a\', "b"), current_date'),
@@ -148,6 +151,7 @@ def types(depth: int) -> st.SearchStrategy[Any]:
     return st.one_of(
         scalar,
         make(t.ArrayType, below),
+        make(t.MapType, below, below),
         make(t.RowType, some(make(t.RowField, maybe(names), below))),
     )
 
@@ -286,3 +290,55 @@ def test_an_expression_reads_back_as_the_same_tree(expression: t.Expression) -> 
 @given(statements)
 def test_a_statement_reads_back_as_the_same_tree(statement: t.Statement) -> None:
     assert_reads_back(statement)
+
+
+# Texts that are almost right: whatever the parser makes of them, it can be said again
+
+_TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|@?[A-Za-z_]\w*|[0-9][\w.]*|->|<>|[<>!|]=|\|\||::|\S")
+PIECES = [token for text, _ in corpus() for token in _TOKEN.findall(text)]
+SENTENCES = [_TOKEN.findall(text) for text, _ in corpus()]
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> str:
+    """A statement of the corpus with some tokens gone, doubled, moved or replaced."""
+    tokens = list(draw(st.sampled_from(SENTENCES)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(len(tokens) - 1, 0)))
+        match draw(st.sampled_from(["drop", "double", "swap", "replace", "insert", "graft"])):
+            case "drop":
+                del tokens[at : at + draw(st.integers(1, 3))]
+            case "double":
+                tokens[at:at] = tokens[at : at + 2]
+            case "swap":
+                tokens[at : at + 2] = reversed(tokens[at : at + 2])
+            case "replace":
+                tokens[at : at + 1] = [draw(st.sampled_from(PIECES))]
+            case "insert":
+                tokens[at:at] = [draw(st.sampled_from(PIECES))]
+            case _:
+                other = draw(st.sampled_from(SENTENCES))
+                start = draw(st.integers(0, len(other) - 1))
+                tokens[at:at] = other[start : start + 8]
+    return " ".join(tokens)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=400)
+@given(spoilt())
+def test_what_the_parser_accepts_it_can_say_again(text: str) -> None:
+    try:
+        statement = parse(text, LIMITS)
+    except Invalid:
+        return
+    assert parse(to_text(statement), LIMITS) == statement
+
+
+def test_spoilt_texts_are_now_and_then_accepted() -> None:
+    """Else the property above says nothing."""
+    accepted = 0
+    for sentence in SENTENCES:
+        for at in range(0, len(sentence), 5):
+            with suppress(Invalid):
+                parse(" ".join(sentence[:at] + sentence[at + 1 :]), LIMITS)
+                accepted += 1
+    assert accepted > len(SENTENCES) // 4

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from headwater.sql.functions import aggregate, array, comparison, format, regex, scalar, series, string, time, window
+from headwater.sql.functions import (
+    aggregate,
+    array,
+    binary,
+    comparison,
+    format,
+    json_text,
+    lambdas,
+    map,
+    map_aggregate,
+    regex,
+    scalar,
+    series,
+    string,
+    time,
+    url,
+    window,
+)
 from headwater.sql.signature import Registry
 
 REGISTRY = Registry(
@@ -10,16 +27,23 @@ REGISTRY = Registry(
         *comparison.ROWS,
         *scalar.ROWS,
         *string.ROWS,
+        *binary.ROWS,
+        *url.ROWS,
+        *json_text.ROWS,
         *regex.ROWS,
         *array.ROWS,
+        *map.ROWS,
         *time.ROWS,
         *format.ROWS,
         *aggregate.ROWS,
+        *map_aggregate.ROWS,
         *window.ROWS,
         *series.ROWS,
+        *lambdas.ROWS,
     )
 )
 
 resolve = REGISTRY.resolve
+begin = REGISTRY.begin
 kind = REGISTRY.kind
 shown = REGISTRY.shown

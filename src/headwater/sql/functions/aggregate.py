@@ -1,4 +1,4 @@
-"""Rows of aggregates, create_time_series (series.py) apart. Source: sql.md 6.10.
+"""Rows of aggregates, create_time_series (series.py) apart. Source: sql.md 6.10; maps.py has those that make maps.
 
 DISTINCT, ORDER BY, FILTER and OVER go to the engine's aggregate inside a lowering: `aggregated` writes it.
 """
@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from headwater.errors import Invalid
 from headwater.model.types import Array
-from headwater.sql.coercion import DOUBLE, engine_type, literal
+from headwater.sql.coercion import DOUBLE, engine_type, failure, literal, quoted
+from headwater.sql.functions.limits import checked
 from headwater.sql.signature import Call, Kind, Signature, row
 
 INTEGERS = ("integer", "bigint")
@@ -39,8 +40,15 @@ def over_engine(function: str, arguments: str = "{0}", around: str = "{}") -> Ca
     return lambda call: around.format(aggregated(call, function, arguments.format(*call.texts)))
 
 
-def _aggregate(text: str, lower: Callable[[Call], str], check: Callable[[Call], None] | None = None) -> Signature:
-    return row(text, lower, kind=Kind.AGGREGATE, check=check, source="6.10")
+def _aggregate(
+    text: str, lower: Callable[[Call], str], check: Callable[[Call], None] | None = None, source: str = "6.10"
+) -> Signature:
+    return row(text, lower, kind=Kind.AGGREGATE, check=check, source=source)
+
+
+def _listed(call: Call) -> str:
+    values = aggregated(call, "list", call.texts[0])
+    return checked(values, call.result, size=f"len({values})")
 
 
 def refuse_distinct(call: Call) -> None:
@@ -151,9 +159,70 @@ def _sum(call: Call) -> str:
     return f"CAST({aggregated(call, 'sum', call.texts[0])} AS {engine_type(call.result)})"
 
 
+# ------------------------------------------------------------------------------ beyond the guide
+
+
+def _joined(call: Call) -> str:
+    """listagg: NULLs are left out; in the order that WITHIN GROUP says."""
+    value = call.texts[0]
+    values = aggregated(call, "list", value, condition=f"{value} IS NOT NULL")
+    separator = call.texts[1] if len(call.texts) > 1 else "''"
+    size = f"list_sum(list_transform({values}, lambda text: strlen(text) + strlen({separator})))"
+    return checked(f"array_to_string({values}, {separator})", call.result, size=size)
+
+
+def _check_separator(call: Call) -> None:
+    if call.value(1) is None:
+        raise Invalid("The separator of listagg must not be NULL")
+
+
+def _entropy(call: Call) -> str:
+    """Bits, of counts; 0.0 for none."""
+    refuse_distinct(call)
+    count = call.texts[0]
+    fault = failure(quoted("Entropy count argument must be non-negative"), DOUBLE)
+    least = aggregated(call, "min", count)
+    total = aggregated(call, "sum", count)
+    logs = aggregated(call, "sum", f"CASE WHEN {count} > 0 THEN {count} * ln({count}) ELSE 0e0 END")
+    bits = f"greatest((ln({total}) - {logs} / {total}) / ln(2e0), 0e0)"
+    return f"CASE WHEN {least} < 0 THEN {fault} WHEN {total} > 0 THEN {bits} ELSE 0e0 END"
+
+
+def _checksum(call: Call) -> str:
+    """Whatever the order of the rows; NULL counts as a value. The digits are ours."""
+    sum_ = aggregated(call, "sum", f"hash({call.texts[0]})")
+    return f"lower(lpad(hex(CAST({sum_} % 18446744073709551616 AS UBIGINT)), 16, '0'))"
+
+
+def _kurtosis(call: Call) -> str:
+    value = call.texts[0]
+    return f"arrow_kurtosis({aggregated(call, 'list', value, f'{value} IS NOT NULL')})"
+
+
+_REGRESSIONS = ("regr_avgx", "regr_avgy", "regr_r2", "regr_sxx", "regr_sxy", "regr_syy")
+
+_BEYOND = (
+    _aggregate("bitwise_xor_agg(bigint) -> bigint", over_engine("bit_xor"), source="Trino"),
+    _aggregate("checksum(T) -> varbinary", _checksum, source="Trino"),
+    _aggregate("entropy(double) -> double", _entropy, source="Trino"),
+    _aggregate("kurtosis(double) -> double", _kurtosis, source="Trino"),
+    _aggregate("listagg(varchar) -> varchar", _joined, source="Trino"),
+    _aggregate("listagg(varchar, varchar) -> varchar", _joined, _check_separator, source="Trino"),
+    *(
+        _aggregate(f"{name}(double, double) -> double", over_engine(name, "{0}, {1}"), source="Trino")
+        for name in _REGRESSIONS
+    ),
+    _aggregate(
+        "regr_count(double, double) -> bigint",
+        over_engine("regr_count", "{0}, {1}", "CAST({} AS BIGINT)"),
+        source="Trino",
+    ),
+)
+
 ROWS = (
     _aggregate("arbitrary(T) -> T", over_engine("any_value")),
-    _aggregate("array_agg(T) -> array(T)", over_engine("list")),
+    _aggregate("any_value(T) -> T", over_engine("any_value"), source="Trino"),
+    _aggregate("array_agg(T) -> array(T)", _listed),
     *(_aggregate(f"avg({kind}) -> double", over_engine("avg")) for kind in NUMBERS),
     *(
         _aggregate(f"avg({kind}) -> {kind}", over_engine("avg", around=f"CAST(trunc({{}}) AS {engine})"))
@@ -206,4 +275,5 @@ ROWS = (
             ("var_pop", "var_pop"),
         )
     ),
+    *_BEYOND,
 )

@@ -5,8 +5,10 @@ Source: sql.md 6.6.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headwater.errors import Invalid
-from headwater.model.types import Array, Field, Row, Scalar, SqlType
+from headwater.model.types import Array, Field, Map, Row, Scalar, SqlType, Timeseries
 from headwater.sql.coercion import (
     BIGINT,
     TIMESTAMP,
@@ -19,13 +21,13 @@ from headwater.sql.coercion import (
     quoted,
     use_once,
 )
+from headwater.sql.functions.limits import ELEMENTS, ELEMENTS_MESSAGE, TEXT_BYTES, TEXT_MESSAGE, joined, limited
 from headwater.sql.operators import element_template
-from headwater.sql.signature import Call, row
+from headwater.sql.signature import Call, Signature, row
 
 REPEATED = 10_000
 """The longest array that `repeat` makes. Source: Trino."""
 
-_FIRSTS = "list_filter({0}, lambda item, place: list_position({0}, item) = place)"
 _BOTH_THERE = "{0} IS NOT NULL AND {1} IS NOT NULL"
 
 
@@ -36,10 +38,17 @@ def _element(call: Call) -> SqlType:
     return kind.element
 
 
-def _distinct_of(array: str) -> str:
-    """First of each value of an array expression, for arrays that are both there."""
-    firsts = "list_filter(all_of, lambda item, place: list_position(all_of, item) = place)"
-    return f"CASE WHEN {_BOTH_THERE} THEN list_transform([{array}], lambda all_of: {firsts})[1] END"
+def _first_of_each(array: str) -> Callable[[Call], str]:
+    def lower(call: Call) -> str:
+        distinct = f"hw_without({array}, {literal([], call.result)})"
+        return limited(use_once(_of_both(distinct) if len(call.texts) > 1 else distinct, call.texts), call.result)
+
+    return lower
+
+
+def _of_both(array: str) -> str:
+    """An array expression, for arrays that are both there."""
+    return f"CASE WHEN {_BOTH_THERE} THEN {array} END"
 
 
 def _joined(call: Call) -> str:
@@ -50,16 +59,15 @@ def _joined(call: Call) -> str:
     texts = f"list_transform({{0}}, lambda item: coalesce({shown}, {{2}}))"
     if len(call.texts) == 2:
         texts = f"list_filter(list_transform({{0}}, lambda item: {shown}), lambda text: text IS NOT NULL)"
-    # The engine's own join wants its delimiter constant.
-    join = f"array_to_string({texts}, {{1}})" if call.is_constant(1) else f"hw_join({texts}, {{1}})"
-    return use_once(f"CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN coalesce({join}, '') END", call.texts)
+    whole = joined(texts, "{1}", is_constant=call.is_constant(1))
+    return use_once(f"CASE WHEN {{1}} IS NOT NULL THEN {whole} END", call.texts)
 
 
 def _concatenated(call: Call) -> str:
     text = call.texts[0]
     for following in call.texts[1:]:
         text = f"list_concat({text}, {following})"
-    return f"CASE WHEN {' AND '.join(f'{one} IS NOT NULL' for one in call.texts)} THEN {text} END"
+    return limited(f"CASE WHEN {' AND '.join(f'{one} IS NOT NULL' for one in call.texts)} THEN {text} END", call.result)
 
 
 def _element_at(call: Call) -> str:
@@ -70,11 +78,21 @@ def _repeated(call: Call) -> str:
     array = Array(call.types[0])
     few = failure(quoted("count argument of repeat function must be greater than or equal to 0"), array)
     many = failure(quoted(f"count argument of repeat function must be less than or equal to {REPEATED}"), array)
+    guard = ""
+    if call.types[0] in (VARCHAR, Scalar.VARBINARY, Scalar.JSON):
+        guard = f" WHEN strlen({{0}}) * {{1}} > {TEXT_BYTES} THEN {failure(quoted(TEXT_MESSAGE), array)}"
+    elif isinstance(call.types[0], Array | Map | Timeseries):
+        guard = f" WHEN len({{0}}) * {{1}} > {ELEMENTS} THEN {failure(quoted(ELEMENTS_MESSAGE), array)}"
     template = (
-        f"CASE WHEN {{1}} IS NULL THEN NULL WHEN {{1}} < 0 THEN {few} WHEN {{1}} > {REPEATED} THEN {many}"
+        f"CASE WHEN {{1}} IS NULL THEN NULL WHEN {{1}} < 0 THEN {few} WHEN {{1}} > {REPEATED} THEN {many}{guard}"
         f" ELSE list_resize(CAST([] AS {engine_type(array)}), {{1}}, {{0}}) END"
     )
     return use_once(template, call.texts)
+
+
+def _part(start: str, count: str) -> str:
+    """{0} from a place on. Not the engine's slice: of an array that a lambda names, it copies the whole for each."""
+    return f"list_select({{0}}, generate_series({start}, {start} + least({count}, len({{0}}) - {start} + 1) - 1))"
 
 
 def _slice(call: Call) -> str:
@@ -83,9 +101,8 @@ def _slice(call: Call) -> str:
     short = failure(quoted("length must be greater than or equal to 0"), kind)
     template = (
         f"CASE WHEN {{0}} IS NULL OR {{2}} IS NULL THEN NULL WHEN {{1}} = 0 THEN {zero} WHEN {{2}} < 0 THEN {short}"
-        f" WHEN {{1}} < 0 - len({{0}}) OR {{1}} > len({{0}}) OR {{2}} = 0 THEN ({{0}})[1:0]"
-        " WHEN {1} < 0 THEN ({0})[len({0}) + {1} + 1 : len({0}) + {1} + least({2}, len({0}))]"
-        " WHEN {1} > 0 THEN ({0})[{1} : {1} - 1 + least({2}, len({0}))] END"
+        f" WHEN {{1}} < 0 - len({{0}}) OR {{1}} > len({{0}}) OR {{2}} = 0 THEN {literal([], kind)}"
+        f" WHEN {{1}} < 0 THEN {_part('(len({0}) + {1} + 1)', '{2}')} WHEN {{1}} > 0 THEN {_part('{1}', '{2}')} END"
     )
     return use_once(template, call.texts)
 
@@ -147,19 +164,74 @@ def _sequence_of_months(call: Call) -> str:
     return use_once(_guarded(call, "{2}", count, made, Array(TIMESTAMP)), call.texts)
 
 
+# ------------------------------------------------------------------------------ beyond the guide
+
+
+def _ngrams(call: Call) -> str:
+    few = failure(quoted("N must be positive"), call.result)
+    many = failure(quoted(ELEMENTS_MESSAGE), call.result)
+    starts = "generate_series(1, greatest(len({0}) - {1} + 1, 1))"
+    run = "list_select({0}, generate_series(place, place - 1 + least({1}, len({0}))))"
+    return use_once(
+        f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL WHEN {{1}} <= 0 THEN {few}"
+        f" WHEN len({{0}}) * least({{1}}, len({{0}})) > {ELEMENTS} THEN {many}"
+        f" ELSE list_transform({starts}, lambda place: {run}) END",
+        call.texts,
+    )
+
+
+def _trimmed(call: Call) -> str:
+    few = failure(quoted("size must not be negative"), call.result)
+    many = failure(quoted("size must not exceed array cardinality"), call.result)
+    return use_once(
+        f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL WHEN {{1}} < 0 THEN {few}"
+        f" WHEN {{1}} > len({{0}}) THEN {many} ELSE {_part('1', 'len({0}) - {1}')} END",
+        call.texts,
+    )
+
+
+_CONTAINS = (
+    "CASE WHEN {1} IS NULL OR {0} IS NULL THEN NULL WHEN list_contains({0}, {1}) THEN true"
+    " WHEN list_count({0}) = len({0}) THEN false END"
+)
+_COMBINATIONS = (
+    "CASE WHEN {0} IS NOT NULL THEN list_transform(arrow_combinations(len({0}), {1}),"
+    " lambda places: list_select({0}, places)) END"
+)
+
+
+def _sum_rows() -> list[Signature]:
+    rows = []
+    for kind, zero in (("bigint", "0::BIGINT"), ("double", "0e0")):
+        engine = kind.upper()
+        sum_ = f"CAST(CASE WHEN {{0}} IS NOT NULL THEN coalesce(list_sum({{0}}), {zero}) END AS {engine})"
+        rows.append(row(f"array_sum(array({kind})) -> {kind}", sum_, source="Presto"))
+    rows.append(row("array_average(array(double)) -> double", "list_avg({0})", source="Presto"))
+    return rows
+
+
+_BEYOND = (
+    row("contains(array(E), E) -> boolean", _CONTAINS, source="Trino"),
+    row("combinations(array(T), bigint) -> array(array(T))", _COMBINATIONS, source="Trino"),
+    row(
+        "flatten(array(array(T))) -> array(T)",
+        lambda call: limited(f"flatten({call.texts[0]})", call.result),
+        source="Trino",
+    ),
+    row("ngrams(array(T), bigint) -> array(array(T))", _ngrams, source="Trino"),
+    row("trim_array(array(T), bigint) -> array(T)", _trimmed, source="Trino"),
+    *_sum_rows(),
+)
+
 ROWS = (
-    row("array_distinct(array(E)) -> array(E)", _FIRSTS, source="6.6"),
+    row("array_distinct(array(E)) -> array(E)", _first_of_each("{0}"), source="6.6"),
     row(
         "array_intersect(array(E), array(E)) -> array(E)",
-        _distinct_of("list_filter({0}, lambda item: list_position({1}, item) IS NOT NULL)"),
+        _of_both("hw_without({0}, hw_without({0}, {1}))"),
         source="6.6",
     ),
-    row("array_union(array(E), array(E)) -> array(E)", _distinct_of("list_concat({0}, {1})"), source="6.6"),
-    row(
-        "array_except(array(E), array(E)) -> array(E)",
-        _distinct_of("list_filter({0}, lambda item: list_position({1}, item) IS NULL)"),
-        source="6.6",
-    ),
+    row("array_union(array(E), array(E)) -> array(E)", _first_of_each("list_concat({0}, {1})"), source="6.6"),
+    row("array_except(array(E), array(E)) -> array(E)", _of_both("hw_without({0}, {1})"), source="6.6"),
     row("array_join(array(T), varchar) -> varchar", _joined, source="6.6"),
     row("array_join(array(T), varchar, varchar) -> varchar", _joined, source="6.6"),
     row("array_max(array(E)) -> E", "CASE WHEN list_count({0}) = len({0}) THEN list_max({0}) END", source="6.6"),
@@ -213,4 +285,6 @@ ROWS = (
     row("zip(array(T), array(U)) -> T", _zipped, result=_zipped_type, source="6.6"),
     row("zip(array(T), array(U), array(V)) -> T", _zipped, result=_zipped_type, source="6.6"),
     row("zip(array(T), array(U), array(V), array(W)) -> T", _zipped, result=_zipped_type, source="6.6"),
+    row("zip(array(T), array(U), array(V), array(W), array(X)) -> T", _zipped, result=_zipped_type, source="6.6"),
+    *_BEYOND,
 )

@@ -1,17 +1,18 @@
-"""Rows of mathematical and bitwise functions. Source: sql.md 6.4, 6.7."""
+"""Rows of mathematical, bitwise and geospatial functions. Source: sql.md 6.4, 6.7; what it does not list is Trino's."""
 
 from __future__ import annotations
 
 import math
 
-from headwater.sql.coercion import BIGINT, VARCHAR, failure, quoted
+from headwater.sql.coercion import BIGINT, DOUBLE, VARCHAR, failure, quoted
 from headwater.sql.signature import Signature, row
 
 INTEGERS = ("integer", "bigint")
 NUMBERS = (*INTEGERS, "double")
 
 _ON_DOUBLES = {
-    "cbrt": "cbrt({0})",
+    # The engine's is a power, and a digit off where the root is a whole number.
+    "cbrt": "CASE WHEN pow(round(cbrt({0})), 3) = {0} THEN round(cbrt({0})) ELSE cbrt({0}) END",
     "exp": "exp({0})",
     "ln": "ln({0})",
     "log2": "log2({0})",
@@ -78,6 +79,99 @@ def _in_bits() -> str:
     )
 
 
+# ------------------------------------------------------------------------------ beyond the guide
+
+_EARTH_RADIUS_KM = "6371.01e0"
+_OPERAND = failure(quoted("operand must not be NaN"), BIGINT)
+_BUCKETS = failure(quoted("bucketCount must be greater than 0"), BIGINT)
+_BOUNDS = failure(quoted("bounds must be finite and differ"), BIGINT)
+_WIDTH_BUCKET = (
+    f"CASE WHEN isnan({{0}}) THEN {_OPERAND} WHEN {{3}} <= 0 THEN {_BUCKETS}"
+    f" WHEN NOT isfinite({{1}}) OR NOT isfinite({{2}}) OR {{1}} = {{2}} THEN {_BOUNDS}"
+    " WHEN {0} < least({1}, {2}) THEN CASE WHEN {1} > {2} THEN {3} + 1 ELSE 0 END"
+    " WHEN {0} >= greatest({1}, {2}) THEN CASE WHEN {1} > {2} THEN 0 ELSE {3} + 1 END"
+    " WHEN {1} > {2} THEN {3} - CAST(floor({3} * ({0} - {2}) / ({1} - {2}) + 1) AS BIGINT) + 1"
+    " WHEN {2} > {1} THEN CAST(floor({3} * ({0} - {1}) / ({2} - {1}) + 1) AS BIGINT) END"
+)
+_NO_BINS = failure(quoted("Bins cannot be an empty array"), BIGINT)
+_IN_BINS = (
+    f"CASE WHEN len({{1}}) = 0 THEN {_NO_BINS} WHEN isnan({{0}}) THEN {_OPERAND}"
+    " WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN len(list_filter({1}, lambda bin: bin <= {0}))::BIGINT END"
+)
+
+
+def _wilson(sign: str) -> str:
+    """An end of the Wilson interval of {0} successes among {1} trials, {2} standard deviations wide."""
+    faults = "".join(
+        f"WHEN {condition} THEN {failure(quoted(message), DOUBLE)} "
+        for condition, message in (
+            ("{0} < 0", "number of successes must not be negative"),
+            ("{1} <= 0", "number of trials must be positive"),
+            ("{0} > {1}", "number of successes must not be larger than number of trials"),
+            ("{2} < 0", "z-score must not be negative"),
+        )
+    )
+    share = "({0}::DOUBLE / {1}::DOUBLE)"
+    half = f"{{2}} * sqrt(({share} * (1e0 - {share}) + {{2}} * {{2}} / (4e0 * {{1}})) / {{1}})"
+    middle = f"{share} + {{2}} * {{2}} / (2e0 * {{1}})"
+    return f"CASE {faults} ELSE ({middle} {sign} {half}) / (1e0 + {{2}} * {{2}} / {{1}}) END"
+
+
+def _great_circle() -> str:
+    """Kilometres between two places, latitude and longitude in degrees, on a sphere. Source: Trino (Vincenty)."""
+    latitude = failure(quoted("Latitude must be between -90 and 90"), DOUBLE)
+    longitude = failure(quoted("Longitude must be between -180 and 180"), DOUBLE)
+    first, second, turn = "radians({0})", "radians({2})", "radians({1} - {3})"
+    across = f"cos({second}) * sin({turn})"
+    along = f"cos({first}) * sin({second}) - sin({first}) * cos({second}) * cos({turn})"
+    towards = f"sin({first}) * sin({second}) + cos({first}) * cos({second}) * cos({turn})"
+    return (
+        f"CASE WHEN NOT (abs({{0}}) <= 90 AND abs({{2}}) <= 90) THEN {latitude}"
+        f" WHEN NOT (abs({{1}}) <= 180 AND abs({{3}}) <= 180) THEN {longitude}"
+        f" ELSE atan2(sqrt(pow({across}, 2) + pow({along}, 2)), {towards}) * {_EARTH_RADIUS_KM} END"
+    )
+
+
+def _random_between(kind: str) -> Signature:
+    fault = failure(quoted("start value must be less than stop value"), BIGINT)
+    width = "({1}::HUGEINT - {0})::DOUBLE"
+    drawn = f"({{0}}::HUGEINT + floor(random() * {width})::HUGEINT)"
+    lower = f"CAST(CASE WHEN {{0}} >= {{1}} THEN {fault} ELSE {drawn} END AS {kind.upper()})"
+    return row(f"random({kind}, {kind}) -> {kind}", lower, is_volatile=True, source="Trino")
+
+
+_TRUNCATED = (
+    "CASE WHEN NOT isfinite({0}) OR {1} > 300 THEN {0} WHEN {1} < -300 THEN 0e0"
+    " WHEN {1} < 0 THEN trunc({0} / pow(1e1, -{1})) * pow(1e1, -{1})"
+    " WHEN isfinite({0} * pow(1e1, {1})) THEN trunc({0} * pow(1e1, {1})) / pow(1e1, {1}) ELSE {0} END"
+)
+
+_BEYOND = (
+    row("log(double, double) -> double", "(ln({1}) / ln({0}))", source="Trino"),
+    row("sinh(double) -> double", "sinh({0})", source="Trino"),
+    row("truncate(double, integer) -> double", _TRUNCATED, source="Trino"),
+    row("width_bucket(double, double, double, bigint) -> bigint", _WIDTH_BUCKET, source="Trino"),
+    row("width_bucket(double, array(double)) -> bigint", _IN_BINS, source="Trino"),
+    row("wilson_interval_lower(bigint, bigint, double) -> double", _wilson("-"), source="Trino"),
+    row("wilson_interval_upper(bigint, bigint, double) -> double", _wilson("+"), source="Trino"),
+    row("normal_cdf(double, double, double) -> double", "arrow_normal_cdf({0}, {1}, {2})", source="Trino"),
+    row(
+        "inverse_normal_cdf(double, double, double) -> double",
+        "arrow_inverse_normal_cdf({0}, {1}, {2})",
+        source="Trino",
+    ),
+    *(
+        row(f"{name}(bigint, bigint) -> bigint", f"arrow_{engine}({{0}}, {{1}})", source="Trino")
+        for name, engine in (
+            ("bitwise_left_shift", "left_shift"),
+            ("bitwise_right_shift", "right_shift"),
+            ("bitwise_right_shift_arithmetic", "right_shift_arithmetic"),
+        )
+    ),
+    *map(_random_between, INTEGERS),
+    row("great_circle_distance(double, double, double, double) -> double", _great_circle(), source="Trino"),
+)
+
 ROWS = (
     *_of_numbers(),
     *(row(f"{name}(double) -> double", lower, source="6.4") for name, lower in _ON_DOUBLES.items()),
@@ -96,8 +190,10 @@ ROWS = (
     row("from_base(varchar, bigint) -> bigint", "arrow_from_base({0}, {1})", source="6.4"),
     row(
         "to_base(bigint, bigint) -> varchar",
+        # The least bigint has no positive twin: its last digit is taken off first.
         f"CASE WHEN {{1}} NOT BETWEEN 2 AND 36 THEN {failure(_RADIX_FAULT, VARCHAR)} WHEN {{0}} < 0"
-        " THEN '-' || lower(to_base(abs({0}), {1}::INTEGER)) ELSE lower(to_base({0}, {1}::INTEGER)) END",
+        " THEN '-' || CASE WHEN {0} // {1} = 0 THEN '' ELSE lower(to_base(0 - {0} // {1}, {1}::INTEGER)) END"
+        " || lower(to_base(0 - {0} % {1}, {1}::INTEGER)) ELSE lower(to_base({0}, {1}::INTEGER)) END",
         source="6.4",
     ),
     row("bit_count(bigint, bigint) -> bigint", _in_bits(), source="6.7"),
@@ -105,4 +201,5 @@ ROWS = (
     row("bitwise_or(bigint, bigint) -> bigint", "({0} | {1})", source="6.7"),
     row("bitwise_xor(bigint, bigint) -> bigint", "xor({0}, {1})", source="6.7"),
     row("bitwise_not(bigint) -> bigint", "(~{0})", source="6.7"),
+    *_BEYOND,
 )

@@ -10,6 +10,7 @@ from headwater.model.time import NS_PER_S
 from headwater.model.types import Timeseries
 from headwater.sql.coercion import engine_type, failure, quoted, use_once
 from headwater.sql.functions.aggregate import aggregated, refuse_distinct
+from headwater.sql.functions.limits import checked
 from headwater.sql.signature import Call, Kind, Signature, row
 
 
@@ -21,7 +22,8 @@ def _create(call: Call) -> str:
     whole = aggregated(call, "count", f"CASE WHEN {time} IS NOT NULL AND {value} IS NOT NULL THEN true END")
     rows = aggregated(call, "count", "*")
     fault = failure(quoted("create_time_series does not accept NULL times or values"), call.result)
-    return f"CASE WHEN {whole} < {rows} THEN {fault} ELSE hw_by_time({points}) END"
+    made = checked(f"hw_by_time({points})", call.result, size=rows)
+    return f"CASE WHEN {whole} < {rows} THEN {fault} ELSE {made} END"
 
 
 # --------------------------------------------------------------------------------------- interpolation

@@ -1,9 +1,11 @@
-"""Rows of string functions. Lengths and places count characters, from 1. Source: sql.md 6.5."""
+"""Rows of string functions. Lengths, places count characters, from 1. Source: sql.md 6.5; what it lacks is Trino's."""
 
 from __future__ import annotations
 
-from headwater.model.types import Array
-from headwater.sql.coercion import INTEGER, VARCHAR, failure, quoted
+from headwater.errors import Invalid
+from headwater.model.types import Array, Scalar, SqlType
+from headwater.sql.coercion import BIGINT, DOUBLE, INTEGER, VARCHAR, failure, is_castable, literal, lower_cast, quoted
+from headwater.sql.functions.limits import checked, joined, limited
 from headwater.sql.signature import Call, row
 
 SPACES = (
@@ -39,9 +41,64 @@ def _replaced(by: str) -> str:
     """An empty text is found before every character and at the end, as in Trino."""
     every = f"list_transform(string_split({{0}}, ''), lambda character: character || {by})"
     everywhere = f"{by} || CASE WHEN {{0}} = '' THEN '' ELSE array_to_string({every}, '') END"
-    return f"CASE WHEN {{1}} = '' THEN {everywhere} ELSE replace({{0}}, {{1}}, {by}) END"
+    made = f"CASE WHEN {{1}} = '' THEN {everywhere} ELSE replace({{0}}, {{1}}, {by}) END"
+    if by == "''":
+        return made
+    # At most so many bytes: what is found is one byte long at least, and every place between characters may be one.
+    return checked(made, VARCHAR, size=f"(strlen({{0}}) + 1) * greatest(strlen({by}), 1)")
 
 
+def _joined_with(call: Call) -> str:
+    """concat_ws: NULLs among the texts are left out, and have no separator."""
+    separator, *texts = call.texts
+    given = texts[0] if isinstance(call.types[1], Array) else f"[{', '.join(texts)}]"
+    there = f"list_filter({given}, lambda text: text IS NOT NULL)"
+    return f"CASE WHEN {separator} IS NOT NULL THEN {joined(there, separator)} END"
+
+
+_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+
+
+def _check_form(call: Call) -> None:
+    if call.value(1) not in _FORMS:
+        raise Invalid(f"Normalization form must be one of {', '.join(_FORMS)}")
+
+
+def _format_kind(kind: SqlType) -> str:
+    """What `format` may do with a value beyond writing its text."""
+    if kind in (INTEGER, BIGINT):
+        return "integer"
+    return {DOUBLE: "double", Scalar.BOOLEAN: "boolean"}.get(kind, "text") if isinstance(kind, Scalar) else "text"
+
+
+def _check_format(call: Call) -> None:
+    for kind in call.types[1:]:
+        if not is_castable(kind, VARCHAR):
+            raise Invalid(f"A value of type {kind} cannot be formatted")
+
+
+def _formatted(call: Call) -> str:
+    pairs = zip(call.texts[1:], call.types[1:], strict=True)
+    values = ", ".join(lower_cast(text, kind, VARCHAR, safe=False) for text, kind in pairs)
+    kinds = literal([_format_kind(kind) for kind in call.types[1:]], Array(VARCHAR))
+    return limited(f"arrow_format({call.texts[0]}, CAST([{values}] AS VARCHAR[]), {kinds})", VARCHAR)
+
+
+_LEVENSHTEIN_WORK = 1_000_000
+_TOO_LONG = failure(quoted("The combined inputs for Levenshtein distance are too large"), BIGINT)
+_IS_ASCII = "strlen({0}) = length({0}) AND strlen({1}) = length({1})"
+_LEVENSHTEIN = (
+    f"CASE WHEN length({{0}}) * length({{1}}) > {_LEVENSHTEIN_WORK} THEN {_TOO_LONG}"
+    f" WHEN {_IS_ASCII} THEN levenshtein({{0}}, {{1}})::BIGINT ELSE arrow_levenshtein_distance({{0}}, {{1}}) END"
+)
+"""The engine's own counts bytes. The product of the lengths is the work, so it is limited (ours)."""
+
+_TAIL = "CASE WHEN {1} = 0 OR {1} > length({0}) OR {1} < 0 - length({0}) THEN '' ELSE substr({0}, {1}) END"
+_PART = (
+    "CASE WHEN {0} IS NULL OR {2} IS NULL THEN NULL"
+    " WHEN {2} <= 0 OR {1} = 0 OR {1} > length({0}) OR {1} < 0 - length({0}) THEN ''"
+    " ELSE substr({0}, {1}, least({2}, length({0}))) END"
+)
 _NO_CODE_POINT = failure("concat('Not a valid Unicode code point: ', {0})", VARCHAR)
 _NO_DELIMITER = failure(quoted("The delimiter may not be the empty string"), Array(VARCHAR))
 _LIMIT_FAULT = failure(quoted("Limit must be positive"), Array(VARCHAR))
@@ -60,9 +117,28 @@ ROWS = (
         source="6.5",
     ),
     row("concat(varchar...) -> varchar", _concat, source="6.5"),
+    row("concat_ws(varchar, varchar...) -> varchar", _joined_with, source="Trino"),
+    row("concat_ws(varchar, array(varchar)) -> varchar", _joined_with, source="Trino"),
+    row("ends_with(varchar, varchar) -> boolean", "ends_with({0}, {1})", source="Trino"),
+    row("starts_with(varchar, varchar) -> boolean", "starts_with({0}, {1})", source="Trino"),
+    row("format(varchar) -> varchar", _formatted, source="Trino"),
+    row("format(varchar, any...) -> varchar", _formatted, check=_check_format, source="Trino"),
+    row("luhn_check(varchar) -> boolean", "arrow_luhn_check({0})", source="Trino"),
+    row("normalize(varchar) -> varchar", "arrow_normalize({0}, 'NFC')", source="Trino"),
+    row("normalize(varchar, varchar) -> varchar", "arrow_normalize({0}, {1})", check=_check_form, source="Trino"),
+    row("soundex(varchar) -> varchar", "arrow_soundex({0})", source="Trino"),
+    row(
+        "split_to_map(varchar, varchar, varchar) -> map(varchar, varchar)", "arrow_split_to_map({all})", source="Trino"
+    ),
+    row(
+        "split_to_multimap(varchar, varchar, varchar) -> map(varchar, array(varchar))",
+        "arrow_split_to_multimap({all})",
+        source="Trino",
+    ),
+    row("translate(varchar, varchar, varchar) -> varchar", "translate({all})", source="Trino"),
     row("hamming_distance(varchar, varchar) -> bigint", "arrow_hamming_distance({0}, {1})", source="6.5"),
     row("length(varchar) -> bigint", "length({0})", source="6.5"),
-    row("levenshtein_distance(varchar, varchar) -> bigint", "arrow_levenshtein_distance({0}, {1})", source="6.5"),
+    row("levenshtein_distance(varchar, varchar) -> bigint", _LEVENSHTEIN, source="6.5"),
     row("lower(varchar) -> varchar", "lower({0})", source="6.5"),
     # The engine makes one capital of a sharp s; Java leaves it.
     row(
@@ -110,16 +186,12 @@ ROWS = (
     row("strpos(varchar, varchar, bigint) -> bigint", "arrow_place({0}, {1}, {2}, false)", source="6.5"),
     row("strrpos(varchar, varchar) -> bigint", "arrow_place({0}, {1}, 1, true)", source="6.5"),
     row("strrpos(varchar, varchar, bigint) -> bigint", "arrow_place({0}, {1}, {2}, true)", source="6.5"),
-    row(
-        "substr(varchar, bigint) -> varchar",
-        "CASE WHEN {1} = 0 OR {1} > length({0}) OR {1} < 0 - length({0}) THEN '' ELSE substr({0}, {1}) END",
-        source="6.5",
+    *(
+        row(f"{name}(varchar, bigint) -> varchar", _TAIL, source=source)
+        for name, source in (("substr", "6.5"), ("substring", "Trino"))
     ),
-    row(
-        "substr(varchar, bigint, bigint) -> varchar",
-        "CASE WHEN {0} IS NULL OR {2} IS NULL THEN NULL"
-        " WHEN {2} <= 0 OR {1} = 0 OR {1} > length({0}) OR {1} < 0 - length({0}) THEN ''"
-        " ELSE substr({0}, {1}, least({2}, length({0}))) END",
-        source="6.5",
+    *(
+        row(f"{name}(varchar, bigint, bigint) -> varchar", _PART, source=source)
+        for name, source in (("substr", "6.5"), ("substring", "Trino"))
     ),
 )

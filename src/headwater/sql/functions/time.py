@@ -109,6 +109,11 @@ def _date_trunc(call: Call) -> str:
     return use_once(f"(CAST(hw_trunc_date('{unit}', hw_day({{0}})) AS BIGINT) * {NS_PER_DAY})", [time])
 
 
+def _truncated_date(call: Call) -> str:
+    unit = unit_of(call, DATE_UNITS, "DATE")
+    return literal(None, DATE) if unit is None else use_once(f"hw_trunc_date('{unit}', {{0}})", call.texts[1:])
+
+
 def _add_to_timestamp(call: Call) -> str:
     unit = unit_of(call, UNITS, "TIMESTAMP")
     if unit is None:
@@ -265,6 +270,27 @@ def _whole_milliseconds(value_ns: int) -> int:
     return abs(value_ns) // NS_PER_MS * (1 if value_ns >= 0 else -1)
 
 
+def _in_words() -> str:
+    """`1 day, 3 minutes`: whole seconds in weeks to seconds, those that are none left out."""
+    fault = failure("concat('Invalid argument found: ', hw_double_text({0}))", Scalar.VARCHAR)
+    seconds = "TRY_CAST(round(abs({0})) AS BIGINT)"
+    parts = []
+    for name, size, limit in (
+        ("week", 604_800, 0),
+        ("day", 86_400, 7),
+        ("hour", 3_600, 24),
+        ("minute", 60, 60),
+        ("second", 1, 60),
+    ):
+        count = f"({seconds} // {size}{f' % {limit}' if limit else ''})"
+        parts.append(f"CASE {count} WHEN 0 THEN '' WHEN 1 THEN ', 1 {name}' ELSE ', ' || {count} || ' {name}s' END")
+    joined = f"substr({' || '.join(parts)}, 3)"
+    return (
+        f"CASE WHEN NOT isfinite({{0}}) OR abs({{0}}) > 9e18 THEN {fault}"
+        f" WHEN {seconds} = 0 THEN '0 seconds' ELSE {joined} END"
+    )
+
+
 _FROM_SECONDS = (
     f"(CAST(floor({{0}}) AS BIGINT) * {NS_PER_S} + CAST(round(({{0}} - floor({{0}})) * {NS_PER_S}) AS BIGINT))"
 )
@@ -285,6 +311,13 @@ ROWS = (
         fold=lambda unit, time_ns: calendar.truncate(unit.lower(), time_ns),
         check=_check_unit(UNITS, "TIMESTAMP"),
         source="6.9",
+    ),
+    row(
+        "date_trunc(varchar, date) -> date",
+        _truncated_date,
+        fold=lambda unit, days: calendar.truncate(unit.lower(), days * NS_PER_DAY) // NS_PER_DAY,
+        check=_check_unit(DATE_UNITS, "DATE"),
+        source="Trino",
     ),
     row(
         "date_add(varchar, bigint, timestamp) -> timestamp",
@@ -336,11 +369,14 @@ ROWS = (
         fold=calendar.last_day_of_month,
         source="6.9",
     ),
-    row(
-        "from_iso8601_timestamp(varchar) -> timestamp",
-        _checked("hw_iso8601_timestamp({0})", TIMESTAMP, "Value cannot be cast to timestamp: "),
-        fold=parse_iso8601_timestamp,
-        source="6.9",
+    *(
+        row(
+            f"{name}(varchar) -> timestamp",
+            _checked("hw_iso8601_timestamp({0})", TIMESTAMP, "Value cannot be cast to timestamp: "),
+            fold=parse_iso8601_timestamp,
+            source=source,
+        )
+        for name, source in (("from_iso8601_timestamp", "6.9"), ("from_iso8601_timestamp_nanos", "Trino"))
     ),
     row(
         "from_iso8601_date(varchar) -> date",
@@ -356,7 +392,10 @@ ROWS = (
         fold=lambda value: in_time_range(value * NS_PER_MS),
         source="6.9",
     ),
-    row("from_nanoseconds(bigint) -> timestamp", "{0}", fold=in_time_range, source="6.9"),
+    *(
+        row(f"{name}(bigint) -> timestamp", "{0}", fold=in_time_range, source=source)
+        for name, source in (("from_nanoseconds", "6.9"), ("from_unixtime_nanos", "Trino"))
+    ),
     row("from_unixtime(double) -> timestamp", _FROM_SECONDS, source="6.9"),
     row("to_milliseconds(timestamp) -> bigint", f"({{0}} // {NS_PER_MS})", fold=_whole_milliseconds, source="6.9"),
     row(
@@ -373,6 +412,7 @@ ROWS = (
         fold=lambda time_ns: float(time_ns) / 1e9,
         source="6.9",
     ),
+    row("human_readable_seconds(double) -> varchar", _in_words(), source="Trino"),
     row(
         "parse_duration(varchar) -> T",
         _duration,
