@@ -1,66 +1,85 @@
 """Cursors: the runs that clients are reading page by page, and the tokens that name a place in one.
 
-A token is a run's id and a row, sealed with the server's key and bound to the text of the query, so a token of
-another text or one that was changed is refused. Results stay in memory for an hour, or until newer ones need the
-room. Source: query-api.md 1.1.
+A token may be used five times, for an hour, and no more once a later one of its run was used. A result that has
+tokens is on disk (`spool`), so what is here is small; other results stay in memory for repeats of their call.
+Source: query-api.md 1.1, 1.2.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-import struct
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headwater.errors import Invalid
-from headwater.model.time import Clock
+from headwater.model.time import NS_PER_S, Clock
 from headwater.model.types import OutputColumn
+from headwater.query import token as tokens
 from headwater.query.result import Result
+from headwater.query.token import Caller, PageToken, Place, invalid_token
+from headwater.sealing import Randomness, SealingKey
 
-RUN_LIFE_S = 3_600.0
+TOKEN_LIFE_S = 3_600.0
+TOKEN_USES = 5
 REPEAT_WINDOW_S = 300.0
 """So long a call with a known ClientToken is the same run. Source: query-api.md 1.2 (guess)."""
 
 RUN_BYTES = 4_000
 """What a run is counted with beside its result and its text."""
 
-_PLACE = struct.Struct("<Q")
-_MAC_BYTES = 16
+FIRST = Place(0)
 
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """One execution of a query. `result` is done when it has ended, well or not."""
+    """One execution of a query. `result` is done when it has ended, well or not. `started_ns` is its now()."""
 
     query_id: str
     text: str
+    caller: Caller
     columns: tuple[OutputColumn, ...]
     result: Future[Result]
     started_s: float
+    started_ns: int
     client_token: str | None = None
     max_rows: int | None = None
+    is_spooled: bool = False
+    """Whether its result is on disk, so that it need not be held."""
+    touched_s: float = 0.0
+    """When its last token was given out."""
     held_bytes: int = 0
     """What it is counted with while it is kept."""
+    newest: Place = FIRST
+    uses: dict[Place, int] = field(default_factory=dict)
 
 
 class Cursors:
     """The runs that can still be read. Any thread may call.
 
-    A run is kept for repeats of its call, a few minutes, and once a token names a place in it, for its hour. Both
-    lists are in order of start, so what is too old stands first.
+    A run is kept for repeats of its call, a few minutes, and once a token names a place in it, for its hour. The lists
+    are in order of start and of the last token, so what is too old stands first.
     """
 
-    def __init__(self, key: bytes, clock: Clock, memory_bytes: int) -> None:
-        """`memory_bytes` is the room for results; when it is used up the oldest are forgotten early."""
+    def __init__(
+        self,
+        key: SealingKey,
+        clock: Clock,
+        memory_bytes: int,
+        randomness: Randomness,
+        forgotten: Callable[[Run], None],
+    ) -> None:
+        """`memory_bytes` is the room for what is kept; when it is used up the oldest are forgotten early.
+
+        `forgotten` is told of runs whose tokens have ended.
+        """
         self._key = key
         self._clock = clock
         self._memory_bytes = memory_bytes
-        self._recent: OrderedDict[str, Run] = OrderedDict()
+        self._randomness = randomness
+        self._forgotten = forgotten
+        self._recent: OrderedDict[tuple[Caller, str], Run] = OrderedDict()
         self._open: OrderedDict[str, Run] = OrderedDict()
         self._held_bytes = 0
         self._lock = threading.Lock()
@@ -71,92 +90,119 @@ class Cursors:
             self._forget_old()
             if run.client_token:
                 # Of two calls at the same time with one client token the later is the one that is repeated.
-                displaced = self._recent.pop(run.client_token, None)
-                self._recent[run.client_token] = run
+                displaced = self._recent.pop((run.caller, run.client_token), None)
+                self._recent[run.caller, run.client_token] = run
                 self._count(run)
                 if displaced is not None:
-                    self._forget(displaced)
+                    self._discount(displaced)
 
-    def ended(self, run: Run, result_bytes: int) -> None:
+    def ended(self, run: Run, memory_bytes: int) -> None:
         """Count the memory of a result from now on. May be said again for every page."""
         with self._lock:
-            self._forget(run)
-            self._count(run, result_bytes)
+            self._discount(run)
+            self._count(run, memory_bytes)
             self._forget_old()
 
-    def repeated(self, client_token: str, text: str, max_rows: int | None) -> Run | None:
+    def repeated(self, caller: Caller, client_token: str, text: str, max_rows: int | None) -> Run | None:
         """The run that an earlier call with this client token began, if it is recent.
 
         Raises Invalid when that call had other parameters.
         """
         with self._lock:
             self._forget_old()
-            run = self._recent.get(client_token)
+            run = self._recent.get((caller, client_token))
         if run is not None and (run.text, run.max_rows) != (text, max_rows):
             raise Invalid("The client token was used before with other parameters.")
         return run
 
-    def token(self, run: Run, row: int) -> str:
-        """Names the place before `row` of this run, which is kept for its hour from now on."""
+    def is_open(self, run: Run) -> bool:
+        """Whether a token names a place in it."""
         with self._lock:
+            return run.query_id in self._open
+
+    def drop(self, run: Run) -> None:
+        """Forget a run that nobody waits for any more: a call with its client token begins anew."""
+        with self._lock:
+            if self._is_recent(run):
+                assert run.client_token is not None
+                del self._recent[run.caller, run.client_token]
+            self._open.pop(run.query_id, None)
+            self._discount(run)
+
+    def reopened(self, run: Run) -> Run:
+        """Have a run again that a token names; the one that is here already, if two calls bring it at once."""
+        with self._lock:
+            run.touched_s = self._clock.monotonic_s()
+            known = self._open.setdefault(run.query_id, run)
+            if known is run and not run.held_bytes:
+                self._count(run)
+            return known
+
+    def token(self, run: Run, place: Place) -> str:
+        """Names a place of this run, which is kept for an hour from now on."""
+        with self._lock:
+            run.touched_s = self._clock.monotonic_s()
             self._open[run.query_id] = run
+            self._open.move_to_end(run.query_id)
             if not run.held_bytes:
                 self._count(run)
-        body = run.query_id.encode() + _PLACE.pack(row)
-        return _encoded(self._mac(body, run.text) + body)
+        expires_ns = self._clock.now_ns() + int(TOKEN_LIFE_S * NS_PER_S)
+        named = PageToken(run.query_id, place, run.started_ns, expires_ns)
+        return tokens.seal(self._key, named, run.caller, run.text, self._randomness)
 
-    def resume(self, token: str, text: str) -> tuple[Run, int]:
-        """The run and row that a token names. Raises Invalid if it is not of this text, forged, or too old."""
-        try:
-            raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
-        except (binascii.Error, UnicodeEncodeError) as error:
-            raise _bad_token() from error
-        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        # The last character of base64 has bits to spare: only the text that was given out counts.
-        if _encoded(raw) != token or len(body) <= _PLACE.size or not hmac.compare_digest(mac, self._mac(body, text)):
-            raise _bad_token()
+    def opened(self, token: str, caller: Caller, text: str) -> tuple[PageToken, Run | None]:
+        """What a token says, and its run if this process has it. Raises Invalid for one forged, of others, too old."""
+        named = tokens.unseal(self._key, token, caller, text)
+        if self._clock.now_ns() > named.expires_ns:
+            raise invalid_token()
         with self._lock:
             self._forget_old()
-            run = self._open.get(body[: -_PLACE.size].decode())
-        if run is None:
-            raise _bad_token()
-        return run, _PLACE.unpack(body[-_PLACE.size :])[0]
+            return named, self._open.get(named.query_id)
 
-    def _mac(self, body: bytes, text: str) -> bytes:
-        digest = hashlib.sha256(text.encode()).digest()
-        return hmac.digest(self._key, body + digest, "sha256")[:_MAC_BYTES]
+    def use(self, run: Run, place: Place) -> None:
+        """Count one use of a token. Raises Invalid when it had all its uses, or a later one of the run was used."""
+        with self._lock:
+            if place < run.newest or run.uses.get(place, 0) >= TOKEN_USES:
+                raise invalid_token()
+            if place > run.newest:
+                run.newest = place
+                run.uses.clear()
+            run.uses[place] = run.uses.get(place, 0) + 1
 
     def _forget_old(self) -> None:
-        """Drop what is past its time, then the oldest results while they need more room than there is."""
+        """Drop what is past its time, then the oldest while they need more room than there is."""
         now_s = self._clock.monotonic_s()
-        for kept, life_s in ((self._recent, REPEAT_WINDOW_S), (self._open, RUN_LIFE_S)):
-            while kept and (now_s - next(iter(kept.values())).started_s > life_s or self._is_over_room(kept)):
-                _, run = kept.popitem(last=False)
-                if not self._is_kept(run):
-                    self._forget(run)
+        while self._recent and (self._is_past(self._recent, now_s) or self._is_over_room(self._recent)):
+            _, run = self._recent.popitem(last=False)
+            if not self._is_kept(run):
+                self._discount(run)
+        while self._open and (self._is_past(self._open, now_s) or self._is_over_room(self._open)):
+            _, run = self._open.popitem(last=False)
+            if not self._is_kept(run):
+                self._discount(run)
+            self._forgotten(run)
 
-    def _count(self, run: Run, result_bytes: int = 0) -> None:
-        if self._is_kept(run):
-            run.held_bytes = RUN_BYTES + len(run.text) + result_bytes
-            self._held_bytes += run.held_bytes
+    def _is_past(self, kept: OrderedDict[str, Run] | OrderedDict[tuple[Caller, str], Run], now_s: float) -> bool:
+        oldest = next(iter(kept.values()))
+        if kept is self._open:
+            return now_s - oldest.touched_s > TOKEN_LIFE_S
+        return now_s - oldest.started_s > REPEAT_WINDOW_S
 
-    def _forget(self, run: Run) -> None:
-        self._held_bytes -= run.held_bytes
-        run.held_bytes = 0
-
-    def _is_over_room(self, kept: OrderedDict[str, Run]) -> bool:
+    def _is_over_room(self, kept: OrderedDict[str, Run] | OrderedDict[tuple[Caller, str], Run]) -> bool:
         """The newest result stays, however large: its client is reading it."""
         return self._held_bytes > self._memory_bytes and len(kept) > 1
 
+    def _count(self, run: Run, memory_bytes: int = 0) -> None:
+        if self._is_kept(run):
+            run.held_bytes = RUN_BYTES + len(run.text) + memory_bytes
+            self._held_bytes += run.held_bytes
+
+    def _discount(self, run: Run) -> None:
+        self._held_bytes -= run.held_bytes
+        run.held_bytes = 0
+
+    def _is_recent(self, run: Run) -> bool:
+        return run.client_token is not None and self._recent.get((run.caller, run.client_token)) is run
+
     def _is_kept(self, run: Run) -> bool:
-        return run.query_id in self._open or (
-            run.client_token is not None and self._recent.get(run.client_token) is run
-        )
-
-
-def _encoded(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode()
-
-
-def _bad_token() -> Invalid:
-    return Invalid("Invalid pagination token")
+        return run.query_id in self._open or self._is_recent(run)

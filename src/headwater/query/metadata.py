@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from headwater.catalog.catalog import Catalog
 from headwater.model.types import Array, Field, OutputColumn, Row, Scalar
-from headwater.query.result import Result
+from headwater.query.result import Result, RowsInMemory
 from headwater.sql.compile import Describe, ShowDatabases, ShowMeasures, ShowTables
 from headwater.storage.store import Store
 
@@ -54,7 +54,7 @@ def _result(columns: Sequence[tuple[str, ColumnType]], rows: Iterable[Sequence[o
         pa.array(values, _arrow_type(column_type)) for values, (_, column_type) in zip(by_column, columns, strict=True)
     ]
     table = pa.Table.from_arrays(arrays, names=[f"c{place}" for place in range(len(arrays))])
-    return Result(table, tuple(OutputColumn(*column) for column in columns), 0, 0)
+    return Result(RowsInMemory(table), tuple(OutputColumn(*column) for column in columns), 0, 0)
 
 
 def _arrow_type(column_type: ColumnType) -> pa.DataType:

@@ -1,4 +1,4 @@
-"""The life of a query: compile, scan, run, page. `server` calls `Queries.run`, once for each call of a client.
+"""The life of a query: compile, execute, page. `server` calls `Queries.run`, once for each call of a client.
 
 A call answers within a minute whatever the query needs: one that is still running gets an empty page with a
 token, and the client comes back. Source: query-api.md 1.1.
@@ -7,35 +7,45 @@ token, and the client comes back. Source: query-api.md 1.1.
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import structlog
 
 from headwater.catalog.catalog import Catalog
 from headwater.config import QuerySettings
 from headwater.engine.engine import Engine
-from headwater.engine.engine import Run as EngineRun
-from headwater.errors import Fault, NotFound, Throttled, Unavailable
+from headwater.errors import Conflict, Invalid, NotFound, Throttled
 from headwater.model.limits import Limits
-from headwater.model.scan import Scan, ScanRequest, TimeRange
-from headwater.model.table import Columns, TableId, expiry_ns
-from headwater.model.time import Clock
+from headwater.model.table import Columns, TableId
+from headwater.model.time import NS_PER_S, Clock
 from headwater.model.types import OutputColumn
+from headwater.objects import Buckets
 from headwater.query.cursor import Cursors, Run
+from headwater.query.execute import Execution, Executor
 from headwater.query.metadata import metadata_result
 from headwater.query.result import Result
-from headwater.sql.compile import Names, QueryPlan, compile_query
+from headwater.query.spool import Spool
+from headwater.query.token import Caller, PageToken, Place, invalid_token
+from headwater.query.unload import COLUMNS as UNLOAD_COLUMNS
+from headwater.sealing import Randomness, SealingKey
+from headwater.sql.compile import Compiler, Names, Prepared, QueryPlan, UnloadPlan
 from headwater.storage.store import Store
+
+_log = structlog.get_logger("query")
 
 CALL_LIMIT_S = 50.0
 """So long a call waits for its query; clients give up after 60 s."""
 
+GONE_CHECK_S = 0.25
+"""So often a waiting call looks whether its client is still there."""
+
 WAITING_QUERIES = 32
 
-_METERED_LEAST_BYTES = 10_000_000
-"""What the service charges at least for a SELECT. Source: sql.md 2.3."""
+_CANCELLED_KEPT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,10 @@ class CatalogNames(Names):
             return None
 
 
+def _always() -> bool:
+    return True
+
+
 class Queries:
     """All queries of a server. Any thread may call."""
 
@@ -80,115 +94,197 @@ class Queries:
         clock: Clock,
         settings: QuerySettings,
         limits: Limits,
+        spool: Spool,
+        buckets: Buckets,
         token_key: bytes,
         new_query_id: Callable[[], str],
+        randomness: Randomness,
     ) -> None:
         self._catalog = catalog
         self._store = store
-        self._engine = engine
         self._clock = clock
         self._settings = settings
         self._limits = limits
         self._new_query_id = new_query_id
-        self._names = CatalogNames(catalog, store)
-        self._cursors = Cursors(token_key, clock, settings.memory_bytes // 2)
-        self._executor = ThreadPoolExecutor(settings.concurrency, "query")
-        self._running: set[EngineRun] = set()
-        self._lock = threading.Lock()
-        self._is_closing = False
+        self._compiler = Compiler(CatalogNames(catalog, store), limits)
+        self._spool = spool
+        self._executor = Executor(catalog, store, engine, clock, settings, spool, buckets, randomness)
+        key = SealingKey(token_key)
+        self._cursors = Cursors(key, clock, settings.memory_bytes, randomness, lambda run: spool.forget(run.query_id))
+        self._pool = ThreadPoolExecutor(settings.concurrency, "query")
         self._admission = threading.Semaphore(settings.concurrency + WAITING_QUERIES)
+        self._lock = threading.Lock()
+        self._active: dict[str, tuple[Run, Execution]] = {}
+        self._cancelled: OrderedDict[str, Caller] = OrderedDict()
 
     def close(self) -> None:
         """End the queries that run."""
-        with self._lock:
-            self._is_closing = True
-            running = list(self._running)
-        for run in running:
-            run.cancel()
-        self._executor.shutdown(cancel_futures=True)
+        self._executor.close()
+        self._pool.shutdown(cancel_futures=True)
 
     def run(
         self,
+        caller: Caller,
         text: str,
         client_token: str | None = None,
         next_token: str | None = None,
         max_rows: int | None = None,
+        is_wanted: Callable[[], bool] = _always,
     ) -> QueryAnswer:
-        """One page of a query; without `next_token` a new run of it begins.
+        """One page of a query; without `next_token` a new run of it begins. Ends the run if it is not wanted any more.
 
-        Raises Invalid (text, names, types, token), QueryFailed (while running), Throttled.
+        Raises Invalid (text, names, types, token), QueryFailed (while running), Conflict (cancelled), Throttled.
         """
         if next_token is not None:
-            run, row = self._cursors.resume(next_token, text)
-            return self._page(run, row, max_rows, is_first=False)
-        run = (client_token and self._cursors.repeated(client_token, text, max_rows)) or self._begin(
-            text, client_token, max_rows
-        )
-        return self._page(run, 0, max_rows, is_first=True)
+            named, run = self._cursors.opened(next_token, caller, text)
+            run = run or self._revived(named, caller, text)
+            self._cursors.use(run, named.place)
+            return self._page(run, named.place, max_rows, is_wanted, is_first=False)
+        known = self._cursors.repeated(caller, client_token, text, max_rows) if client_token else None
+        if known is None:
+            now_ns = self._clock.now_ns()
+            known = self._begin(self._new_query_id(), caller, text, now_ns, client_token, max_rows)
+        return self._page(known, Place(0), max_rows, is_wanted, is_first=True)
 
-    def _begin(self, text: str, client_token: str | None, max_rows: int | None) -> Run:
-        plan = compile_query(text, self._names, self._clock.now_ns(), self._limits)
-        if isinstance(plan, QueryPlan):
-            columns, result = plan.columns, self._submit(plan)
+    def prepare(self, text: str) -> Prepared:
+        """The columns and parameters of a query, without running it. Raises Invalid."""
+        return self._compiler.prepare(text, self._clock.now_ns())
+
+    def cancel(self, caller: Caller, query_id: str) -> str:
+        """End a run; what to tell the client. Done again it changes nothing. Raises Invalid if it is not running."""
+        with self._lock:
+            active = self._active.get(query_id)
+            if self._cancelled.get(query_id) == caller:
+                return f"Query {query_id} has already been cancelled."
+            if active is None or active[0].caller != caller:
+                raise Invalid(f"Query {query_id} is not running.")
+            self._cancelled[query_id] = caller
+            if len(self._cancelled) > _CANCELLED_KEPT:
+                self._cancelled.popitem(last=False)
+        self._end(*active)
+        return f"Query {query_id} was cancelled."
+
+    def _begin(
+        self, query_id: str, caller: Caller, text: str, now_ns: int, client_token: str | None, max_rows: int | None
+    ) -> Run:
+        plan = self._compiler.compile(text, now_ns)
+        started_s = self._clock.monotonic_s()
+        if isinstance(plan, QueryPlan | UnloadPlan):
+            execution = Execution(query_id, plan, now_ns)
+            result = self._submit(execution)
+            run = Run(query_id, text, caller, _columns_of(plan), result, started_s, now_ns, client_token, max_rows)
+            with self._lock:
+                self._active[query_id] = run, execution
+            result.add_done_callback(lambda _: self._active.pop(query_id, None))
         else:
             result = Future()
             result.set_result(metadata_result(plan, self._catalog, self._store))
             columns = result.result().columns
-        run = Run(self._new_query_id(), text, columns, result, self._clock.monotonic_s(), client_token, max_rows)
+            run = Run(query_id, text, caller, columns, result, started_s, now_ns, client_token, max_rows)
         self._cursors.add(run)
+        _log.info("query began", query_id=query_id)
         return run
 
-    def _submit(self, plan: QueryPlan) -> Future[Result]:
+    def _submit(self, execution: Execution) -> Future[Result]:
         if not self._admission.acquire(blocking=False):
             raise Throttled("Too many queries are running or waiting. Send again later.")
-        result = self._executor.submit(self._execute, plan)
+        result = self._pool.submit(self._executor.execute, execution)
         result.add_done_callback(lambda _: self._admission.release())
         return result
 
-    def _execute(self, plan: QueryPlan) -> Result:
-        try:
-            return self._read(plan)
-        except Fault as fault:
-            # A failed run is kept as long as any other: without its frames, which hold what it read.
-            fault.__cause__ = fault.__context__ = None
-            raise fault.with_traceback(None)  # noqa: B904 - the cause is what must go
+    def _end(self, run: Run, execution: Execution) -> None:
+        """Cancel a run: at once if it waits for its turn, else as soon as the engine stops."""
+        execution.cancel()
+        run.result.cancel()
 
-    def _read(self, plan: QueryPlan) -> Result:
-        run = EngineRun()
-        with self._lock:
-            if self._is_closing:
-                raise Unavailable("the server is stopping")
-            self._running.add(run)
-        with ExitStack() as stack:
-            stack.callback(self._running.discard, run)
-            scans: dict[str, Scan] = {}
-            for relation, request in plan.scans:
-                scans[relation] = scan = self._store.scan(self._without_expired(request))
-                stack.callback(scan.close)
-            table = self._engine.run(plan.sql, scans, timeout_s=self._settings.timeout_s, run=run)
-            scanned = sum(scan.bytes for scan in scans.values())
-        return Result(table, plan.columns, scanned, max(scanned, _METERED_LEAST_BYTES))
+    def _revived(self, named: PageToken, caller: Caller, text: str) -> Run:
+        """A run that an earlier process began, or that had to make room: its kept result, or the run once more.
 
-    def _without_expired(self, request: ScanRequest) -> ScanRequest:
-        """Records past both retentions are invisible from the moment they are. Source: storage.md 3."""
-        retention = self._catalog.table_by_id(request.table).retention
-        alive = TimeRange(start_ns=expiry_ns(retention, self._clock.now_ns()))
-        return replace(request, time=request.time.intersect(alive))
+        It can be run again, with the same now(), as long as its client has seen no rows. Raises Invalid.
+        """
+        kept = self._spool.find(named.query_id)
+        if kept is not None:
+            done: Future[Result] = Future()
+            done.set_result(kept)
+            now_s = self._clock.monotonic_s()
+            run = Run(named.query_id, text, caller, kept.columns, done, now_s, named.started_ns, is_spooled=True)
+        elif named.place.row == 0 and named.query_id not in self._cancelled:
+            run = self._begin(named.query_id, caller, text, named.started_ns, None, None)
+        else:
+            raise invalid_token()
+        return self._cursors.reopened(run)
 
-    def _page(self, run: Run, row: int, max_rows: int | None, *, is_first: bool) -> QueryAnswer:
+    def _page(
+        self, run: Run, place: Place, max_rows: int | None, is_wanted: Callable[[], bool], *, is_first: bool
+    ) -> QueryAnswer:
+        if not self._has_ended(run, is_wanted):
+            return self._empty_page(run, place)
+        result = _result_of(run)
         try:
-            result = run.result.result(timeout=CALL_LIMIT_S)
-        except FutureTimeout:
-            return QueryAnswer(run.query_id, run.columns, [], self._cursors.token(run, row), 0.0, 0, 0)
-        try:
-            if is_first and max_rows is not None and result.rows >= max(max_rows, 1):
+            if is_first and max_rows is not None and result.rows.count >= max(max_rows, 1):
                 # The service sends rows at once only when there are fewer than MaxRows. Source: query-api.md 1.1.3.
                 rows: list[bytes] = []
+                next_place = Place(place.row, place.poll + 1)
             else:
-                rows = list(result.page(row, max_rows or result.rows, self._limits.page_bytes))
-            end = row + len(rows)
-            token = self._cursors.token(run, end) if end < result.rows else None
+                rows = list(result.page(place.row, max_rows or result.rows.count, self._limits.page_bytes))
+                next_place = Place(place.row + len(rows))
+            token = self._token(run, next_place) if next_place.row < result.rows.count else None
         finally:
             # Also when a row is too large for a page: the result is kept all the same.
-            self._cursors.ended(run, result.size_bytes)
+            self._cursors.ended(run, run.result.result().rows.memory_bytes)
         return QueryAnswer(run.query_id, run.columns, rows, token, 100.0, result.scanned_bytes, result.metered_bytes)
+
+    def _has_ended(self, run: Run, is_wanted: Callable[[], bool]) -> bool:
+        """Wait for a run as long as a call may last. A client that has gone ends its run."""
+        deadline_s = self._clock.monotonic_s() + CALL_LIMIT_S
+        while self._clock.monotonic_s() < deadline_s:
+            try:
+                run.result.exception(timeout=GONE_CHECK_S)
+            except FutureTimeout:
+                if not is_wanted():
+                    self._abandon(run)
+            except CancelledError:
+                return True
+            else:
+                return True
+        return False
+
+    def _abandon(self, run: Run) -> None:
+        with self._lock:
+            active = self._active.get(run.query_id)
+        self._cursors.drop(run)
+        _log.info("query abandoned", query_id=run.query_id)
+        if active is not None:
+            self._end(*active)
+
+    def _empty_page(self, run: Run, place: Place) -> QueryAnswer:
+        """What a client gets while its query runs: how far it is, and a token to ask again with."""
+        token = self._cursors.token(run, Place(place.row, place.poll + 1))
+        with self._lock:
+            active = self._active.get(run.query_id)
+        progress, scanned = (active[1].progress_percent, active[1].scanned_bytes) if active else (0.0, 0)
+        return QueryAnswer(run.query_id, run.columns, [], token, progress, scanned, scanned)
+
+    def _token(self, run: Run, place: Place) -> str:
+        """A token of a run that has ended: from now on its result is on disk, and outlives this process."""
+        if not run.is_spooled:
+            kept: Future[Result] = Future()
+            gathering = self._spool.gather(run.query_id, self._clock.now_ns() // NS_PER_S)
+            try:
+                kept.set_result(gathering.store(run.result.result()))
+            finally:
+                gathering.discard()
+            run.result, run.is_spooled = kept, True
+        return self._cursors.token(run, place)
+
+
+def _columns_of(plan: QueryPlan | UnloadPlan) -> tuple[OutputColumn, ...]:
+    return plan.columns if isinstance(plan, QueryPlan) else UNLOAD_COLUMNS
+
+
+def _result_of(run: Run) -> Result:
+    """Raises what the run ended with."""
+    try:
+        return run.result.result()
+    except (CancelledError, Conflict) as error:
+        raise Conflict("Unable to poll results for a cancelled query.") from error

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from headwater.errors import Invalid
 from headwater.model.types import OutputColumn, Scalar
-from headwater.query.result import Result
+from headwater.query.result import Result, RowsInMemory
 from headwater.wire.datum import rows_json
 
 COLUMNS = (OutputColumn("a", Scalar.VARCHAR),)
 
 
 def result_of(texts: list[str | None]) -> Result:
-    return Result(pa.table({"c0": pa.array(texts, pa.string())}), COLUMNS, 0, 0)
+    return Result(RowsInMemory(pa.table({"c0": pa.array(texts, pa.string())})), COLUMNS, 0, 0)
 
 
 @given(
@@ -27,13 +27,13 @@ def result_of(texts: list[str | None]) -> Result:
 def test_pages_are_all_rows_in_order(texts: list[str | None], max_rows: int, page_bytes: int):
     result = result_of(texts)
     found: list[bytes] = []
-    while len(found) < result.rows:
+    while len(found) < result.rows.count:
         page = result.page(len(found), max_rows, page_bytes)
         assert 0 < len(page) <= max_rows
         assert sum(map(len, page)) <= page_bytes
         found += page
-    assert found == rows_json(result.table, COLUMNS)
-    assert list(result.page(result.rows, max_rows, page_bytes)) == []
+    assert found == rows_json(result.rows.slice(0, result.rows.count), COLUMNS)
+    assert list(result.page(result.rows.count, max_rows, page_bytes)) == []
 
 
 def test_a_row_larger_than_a_page_is_refused():

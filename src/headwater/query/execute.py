@@ -1,0 +1,152 @@
+"""Executing a plan: scan, run, keep the result. `run` calls this on a thread of the query pool.
+
+Knows nothing of pages, tokens and clients.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from headwater.catalog.catalog import Catalog
+from headwater.config import QuerySettings
+from headwater.engine.engine import Engine
+from headwater.engine.engine import Run as EngineRun
+from headwater.errors import Conflict, Fault, Unavailable
+from headwater.model.scan import Scan, ScanRequest, TimeRange
+from headwater.model.table import expiry_ns
+from headwater.model.time import NS_PER_S, Clock
+from headwater.objects import Buckets
+from headwater.query.result import Result
+from headwater.query.spool import Spool
+from headwater.query.unload import Unload
+from headwater.sealing import Randomness
+from headwater.sql.compile import QueryPlan, UnloadPlan
+from headwater.storage.store import Store
+
+METERED_LEAST_BYTES = 10_000_000
+"""What the service charges at least for a SELECT. Source: sql.md 2.3."""
+
+
+@dataclass(eq=False, slots=True)
+class Execution:
+    """One run of a plan, from the moment it is queued. Tells how far it is; `cancel` ends it, whether begun or not."""
+
+    query_id: str
+    plan: QueryPlan | UnloadPlan
+    now_ns: int
+    """The run's now(): what is expired then is not seen."""
+    engine_run: EngineRun = field(default_factory=EngineRun)
+    scan_bytes: int = 0
+    """What the scans hold that the run has to read."""
+
+    def cancel(self) -> None:
+        self.engine_run.cancel()
+
+    @property
+    def progress_percent(self) -> float:
+        """0 to 99: whoever asks does so because it has not ended."""
+        return min(self.engine_run.progress_percent, 99.0)
+
+    @property
+    def scanned_bytes(self) -> int:
+        """What it has read so far, as far as the engine's progress tells."""
+        return int(self.scan_bytes * self.progress_percent / 100)
+
+
+class Executor:
+    """Runs plans. Any number of threads may call `execute` at once."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        engine: Engine,
+        clock: Clock,
+        settings: QuerySettings,
+        spool: Spool,
+        buckets: Buckets,
+        randomness: Randomness,
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+        self._settings = settings
+        self._spool = spool
+        self._buckets = buckets
+        self._randomness = randomness
+        self._running: set[Execution] = set()
+        self._lock = threading.Lock()
+        self._is_closing = False
+
+    def close(self) -> None:
+        """Cancel what runs; what is still to begin will not."""
+        with self._lock:
+            self._is_closing = True
+            running = list(self._running)
+        for execution in running:
+            execution.cancel()
+
+    def execute(self, execution: Execution) -> Result:
+        """The result of a plan. Raises QueryFailed, Conflict when cancelled, Corrupt, Unavailable."""
+        with self._lock:
+            if self._is_closing:
+                raise Unavailable("the server is stopping")
+            self._running.add(execution)
+        try:
+            return self._read(execution)
+        except Fault as fault:
+            # A failed run is kept as long as any other: without its frames, which hold what it read.
+            fault.__cause__ = fault.__context__ = None
+            raise fault.with_traceback(None)  # noqa: B904 - the cause is what must go
+        finally:
+            with self._lock:
+                self._running.discard(execution)
+
+    def _read(self, execution: Execution) -> Result:
+        plan = execution.plan
+        if isinstance(plan, UnloadPlan):
+            unload = Unload(execution.query_id, plan, self._buckets, lambda: self._randomness(8).hex())
+            with self._rows(execution, plan.query) as rows:
+                answer, _ = unload.run(rows)
+            return replace(answer, scanned_bytes=execution.scan_bytes, metered_bytes=_metered(execution))
+        gathering = self._spool.gather(execution.query_id, self._clock.now_ns() // NS_PER_S)
+        try:
+            with self._rows(execution, plan) as rows:
+                for batch in rows:
+                    gathering.add(batch)
+                schema = rows.schema
+            return gathering.finish(schema, plan.columns, execution.scan_bytes, _metered(execution))
+        finally:
+            gathering.discard()
+
+    @contextmanager
+    def _rows(self, execution: Execution, plan: QueryPlan) -> Iterator[pa.RecordBatchReader]:
+        """The rows of a plan as the engine makes them. Raises Conflict when the run was cancelled meanwhile."""
+        with ExitStack() as stack:
+            scans: dict[str, Scan] = {}
+            for relation, request in plan.scans:
+                alive = self._without_expired(request, execution.now_ns)
+                scans[relation] = scan = self._store.scan(alive)
+                stack.callback(scan.close)
+            execution.scan_bytes = sum(scan.bytes for scan in scans.values())
+            timeout_s = self._settings.timeout_s
+            with self._engine.stream(plan.sql, scans, timeout_s=timeout_s, run=execution.engine_run) as rows:
+                yield rows
+                if execution.engine_run.is_cancelled:
+                    raise Conflict("The query was cancelled")
+
+    def _without_expired(self, request: ScanRequest, now_ns: int) -> ScanRequest:
+        """Records past both retentions are invisible from the moment they are. Source: storage.md 3."""
+        retention = self._catalog.table_by_id(request.table).retention
+        alive = TimeRange(start_ns=expiry_ns(retention, now_ns))
+        return replace(request, time=request.time.intersect(alive))
+
+
+def _metered(execution: Execution) -> int:
+    return max(execution.scan_bytes, METERED_LEAST_BYTES)
