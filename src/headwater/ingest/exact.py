@@ -48,10 +48,8 @@ def read(
     """
     accepted: dict[Layout, list[_Checked]] = {}
     rejected: list[RejectedRecord] = []
-    for record in _check_all(request):
-        reason = record.identity.over_limit(limits, required_key) or record.shape.over_limit(
-            limits, record.varchar_bytes
-        )
+    for record in _check_all(request, limits):
+        reason = record.identity.rejection(required_key) or record.shape.over_limit(limits, record.varchar_bytes)
         if reason is None:
             accepted.setdefault(record.shape.layout, []).append(record)
         else:
@@ -59,11 +57,11 @@ def read(
     return [_columns(layout, records) for layout, records in accepted.items()], rejected
 
 
-def _check_all(request: WriteRecordsRequest) -> Iterator[_Checked]:
+def _check_all(request: WriteRecordsRequest, limits: Limits) -> Iterator[_Checked]:
     for index, (record, own) in enumerate(zip(request.records, request.dimensions, strict=True)):
         merged = _merge(request.common, record)
         unit_ns = UNIT_NS[merged.time_unit or "MILLISECONDS"]
-        series = identity(request.common_dimensions, own, merged.measure_name)
+        series = identity(request.common_dimensions, own, merged.measure_name, limits)
         time_ns = _time(merged.time, unit_ns)
         version = _version(merged.version)
         shape, texts = _values(merged)

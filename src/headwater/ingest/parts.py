@@ -7,9 +7,10 @@ Source: write-api.md 2, 6.1, 6.2, 8; texts errors.md 1 and 1.1. The order of che
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, count
 
 from headwater.errors import Invalid
 from headwater.ingest import reasons
@@ -34,36 +35,66 @@ A series shares its texts with the dimension list that `wire` keeps.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identity:
-    """A series with the sizes that limits are about: of UTF-8 bytes, names and values of all dimensions together."""
+    """A series, and why its records are rejected whatever else they hold: a limit, or None."""
 
     series: Series
     dimension_names: frozenset[str]
-    dimension_name_bytes_max: int
-    dimension_bytes: int
-    measure_name_bytes: int
+    over_limit: str | None
 
-    def over_limit(self, limits: Limits, required_key: str | None) -> str | None:
-        """The reason to reject a record of this series, or None. Source: write-api.md 7 and 8."""
+    def rejection(self, required_key: str | None) -> str | None:
+        """The reason to reject a record of this series, or None. Source: write-api.md 7."""
         if required_key is not None and required_key not in self.dimension_names:
             return reasons.partition_key_missing(required_key)
-        if self.dimension_name_bytes_max > limits.dimension_name_bytes:
-            return reasons.name_too_long("dimension", limits.dimension_name_bytes)
-        if self.measure_name_bytes > limits.measure_name_bytes:
-            return reasons.name_too_long("measure", limits.measure_name_bytes)
-        if self.dimension_bytes > limits.dimension_bytes:
-            return reasons.too_large(limits.dimension_bytes)
-        return None
+        return self.over_limit
 
 
-def identity(common: Dimensions, own: Dimensions, measure_name: str | None) -> Identity:
-    """What identifies a record: the common dimensions, then its own, and its measure name. Raises Invalid."""
-    if common.is_shared and own.is_shared and len(measure_name or "") <= NAME_CHARACTERS_MAX:
-        return _kept_identity(common, own, measure_name)
-    return _identity(common, own, measure_name)
+def identities(
+    common: Dimensions, lists: Sequence[Dimensions], measure_names: Sequence[str | None], limits: Limits
+) -> list[Identity]:
+    """What identifies each record: the common dimensions, then its own, and its measure name. Raises Invalid."""
+    names = set(measure_names)
+    if len(names) == 1:
+        return list(map(_known(common, measure_names[0], limits).__getitem__, lists))
+    known = {name: _known(common, name, limits) for name in names}
+    return [known[name][own] for own, name in zip(lists, measure_names, strict=True)]
 
 
-def _identity(common: Dimensions, own: Dimensions, measure_name: str | None) -> Identity:
-    pairs = (*common.pairs, *own.pairs)
+def identity(common: Dimensions, own: Dimensions, measure_name: str | None, limits: Limits) -> Identity:
+    """The same of one record."""
+    return _known(common, measure_name, limits)[own]
+
+
+class Known(dict[Dimensions, Identity]):
+    """Identities by the record's own dimensions, for given common ones and a measure name. Makes what it lacks."""
+
+    def __init__(self, common: Dimensions, measure_name: str | None, limits: Limits) -> None:
+        super().__init__()
+        self._made_of = common, measure_name, limits
+
+    def __missing__(self, own: Dimensions) -> Identity:
+        common, measure_name, limits = self._made_of
+        made = _identity(common, own, measure_name, limits)
+        if own.is_shared:
+            self[own] = made
+            if next(_additions) % SERIES_MAX == 0:
+                # However many of these there are, together they hold no more than that.
+                kept_known.cache_clear()
+        return made
+
+
+def _known(common: Dimensions, measure_name: str | None, limits: Limits) -> Known:
+    if common.is_shared and len(measure_name or "") <= NAME_CHARACTERS_MAX:
+        return kept_known(common, measure_name, limits)
+    return Known(common, measure_name, limits)
+
+
+kept_known = lru_cache(maxsize=SERIES_MAX)(Known)
+_additions = count(1)
+
+
+def _identity(common: Dimensions, own: Dimensions, measure_name: str | None, limits: Limits) -> Identity:
+    # Where nothing is common the series shares the tuple that `wire` keeps.
+    pairs = common.pairs + own.pairs if common.pairs else own.pairs
     if not pairs:
         raise Invalid("At least one dimension is required for a record.")
     names = tuple([name for name, _ in pairs])
@@ -71,13 +102,20 @@ def _identity(common: Dimensions, own: Dimensions, measure_name: str | None) -> 
     if measure_name is None:
         raise Invalid("A measure name is required for a record.")
     check_measure_name(measure_name)
-    return Identity(
-        series=Series(measure_name, pairs),
-        dimension_names=checked,
-        dimension_name_bytes_max=max(map(len, names)),
-        dimension_bytes=byte_count("".join(chain.from_iterable(pairs))),
-        measure_name_bytes=byte_count(measure_name),
-    )
+    return Identity(Series(measure_name, pairs), checked, _over_limit(names, pairs, measure_name, limits))
+
+
+def _over_limit(
+    names: tuple[str, ...], pairs: tuple[tuple[str, str], ...], measure_name: str, limits: Limits
+) -> str | None:
+    """Sizes of names, and of names and values of all dimensions together. Source: write-api.md 8."""
+    if max(map(len, names)) > limits.dimension_name_bytes:
+        return reasons.name_too_long("dimension", limits.dimension_name_bytes)
+    if byte_count(measure_name) > limits.measure_name_bytes:
+        return reasons.name_too_long("measure", limits.measure_name_bytes)
+    if byte_count("".join(chain.from_iterable(pairs))) > limits.dimension_bytes:
+        return reasons.too_large(limits.dimension_bytes)
+    return None
 
 
 def _dimension_names(names: tuple[str, ...]) -> frozenset[str]:
@@ -92,14 +130,14 @@ def _dimension_names(names: tuple[str, ...]) -> frozenset[str]:
 
 
 _kept_dimension_names = lru_cache(maxsize=LAYOUTS_MAX)(_dimension_names)
-_kept_identity = lru_cache(maxsize=SERIES_MAX)(_identity)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A layout with the sizes that limits are about. `fixed_bytes` counts the values but VARCHAR."""
+    """A layout, the types of its columns, and the sizes that limits are about: `fixed_bytes` of all but VARCHARs."""
 
     layout: Layout
+    types: tuple[MeasureType, ...]
     attribute_name_bytes_max: int
     fixed_bytes: int
 
@@ -123,7 +161,7 @@ def single_shape(kind: str) -> Shape:
     if kind == MeasureType.TIMESTAMP.value:
         raise Invalid("TIMESTAMP is an invalid measure value type.")
     measure_type = MeasureType(kind)
-    return Shape(Layout.single(measure_type), 0, _stored_bytes(measure_type))
+    return Shape(Layout.single(measure_type), (measure_type,), 0, _stored_bytes(measure_type))
 
 
 def multi_shape(names: tuple[str, ...], kinds: tuple[str, ...]) -> Shape:
@@ -156,6 +194,7 @@ def _multi_shape(names: tuple[str, ...], kinds: tuple[str, ...]) -> Shape:
         columns[name] = MeasureType(kind)
     return Shape(
         layout=Layout.multi(tuple(columns.items())),
+        types=tuple(columns.values()),
         attribute_name_bytes_max=max(map(byte_count, names)),
         fixed_bytes=sum(map(_stored_bytes, columns.values())),
     )

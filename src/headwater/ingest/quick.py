@@ -2,124 +2,176 @@
 
 `validate` tries this first. It either returns the columns that `exact` would return, or None, because something is
 off or rare; it never says what. A test holds that the two agree.
+Records of a request are mostly alike, so every member is taken from all records at a time, and what can be asked of
+all of them together is asked once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from headwater.errors import Invalid
-from headwater.ingest.parts import MULTI, Identity, Shape, identity, kept_multi_shape, single_shape
-from headwater.ingest.values import UNIT_NS, read_column, read_int64s
+from headwater.ingest.parts import MULTI, Identity, Shape, byte_count, identities, kept_multi_shape, single_shape
+from headwater.ingest.values import UNIT_NS, read_int64s, read_rows
 from headwater.model.limits import Limits
-from headwater.model.record import RecordColumns
+from headwater.model.record import Int64s, RecordColumns
 from headwater.model.table import MeasureType
 from headwater.wire.write_records import MeasureValue, WriteRecordsRequest
 
 
-class _Group:
-    """The records of one shape, as they were sent: parallel lists, `rows[i]` with the texts of the i-th."""
+class _Group(NamedTuple):
+    """Records of one shape: their places in the request, ascending, and all their texts, record by record."""
 
-    __slots__ = ("identities", "index", "rows", "times", "units_ns", "versions")
-
-    def __init__(self) -> None:
-        self.index: list[int] = []
-        self.identities: list[Identity] = []
-        self.times: list[str] = []
-        self.units_ns: list[int] = []
-        self.versions: list[int] = []
-        self.rows: list[Sequence[str]] = []
+    shape: Shape
+    places: Sequence[int]
+    texts: Sequence[str]
 
 
 def read(request: WriteRecordsRequest, limits: Limits, required_key: str | None) -> list[RecordColumns] | None:
     """The columns of a request without any fault or rejection, else None."""
+    members, common = request.members, request.common
     try:
-        groups = _group(request)
-        if groups is None or len({shape.layout for shape in groups}) != len(groups):
+        groups = _groups(request)
+        names = _merged(members.measure_name, common.measure_name)
+        sources = identities(request.common_dimensions, request.dimensions, names, limits)
+        if _is_any_rejected(groups, sources, limits, required_key):
             return None
-        if any(_is_over_limit(shape, group, limits, required_key) for shape, group in groups.items()):
-            return None
-        return [_columns(shape, group) for shape, group in groups.items()]
+        units_ns = _units_ns(members.time_unit, common.time_unit or "MILLISECONDS")
+        times = read_int64s(_merged(members.time, common.time), units_ns)
+        versions = _versions(members.version, common.version)
+        return [_columns(group, sources, times, versions, units_ns) for group in groups]
     except (Invalid, ValueError, OverflowError):
         return None
 
 
-def _group(request: WriteRecordsRequest) -> dict[Shape, _Group] | None:
-    """Merge the common attributes into each record and sort the records by shape; None if a part is missing."""
-    common = request.common
-    common_dimensions = request.common_dimensions
-    name, kind, text, time = common.measure_name, common.measure_value_type, common.measure_value, common.time
-    unit_ns = UNIT_NS[common.time_unit or "MILLISECONDS"]
-    version = 1 if common.version is None else common.version
-    names, kinds, texts = _attributes(common.measure_values)
-    groups: dict[Shape, _Group] = {}
-    for index, (record, dimensions) in enumerate(zip(request.records, request.dimensions, strict=True)):
-        row: Sequence[str]
-        measure_value = record.measure_value or text
-        measure_type = record.measure_value_type or kind
-        if measure_type == MULTI:
-            if measure_value is not None:
-                return None
-            own_names, own_kinds, row = _attributes(record.measure_values)
-            if names:
-                own_names, own_kinds, row = names + own_names, kinds + own_kinds, texts + row
-            shape = kept_multi_shape(own_names, own_kinds)
-        else:
-            if measure_value is None or names or record.measure_values:
-                return None
-            shape = single_shape(measure_type or "DOUBLE")
-            row = (measure_value,)
-        record_time = record.time or time
-        if record_time is None:
-            return None
-        group = groups.get(shape)
-        if group is None:
-            group = groups[shape] = _Group()
-        group.index.append(index)
-        group.identities.append(identity(common_dimensions, dimensions, record.measure_name or name))
-        group.times.append(record_time)
-        group.units_ns.append(unit_ns if record.time_unit is None else UNIT_NS[record.time_unit])
-        group.versions.append(version if record.version is None else record.version)
-        group.rows.append(row)
-    return groups
+def _merged(own: Sequence[str | None], common: str | None) -> Sequence[str]:
+    """One member of all records, with the common attribute where a record has none.
+
+    Raises ValueError if a record has neither. No text is empty: the shapes see to that.
+    """
+    if all(own):
+        return cast(Sequence[str], own)
+    if common is None:
+        raise ValueError("a required member is missing")
+    return [one or common for one in own] if any(own) else [common] * len(own)
 
 
-def _attributes(
-    measure_values: list[MeasureValue] | None,
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Names, types and texts, in the order sent."""
-    if not measure_values:
-        return (), (), ()
-    return (
-        tuple([measure.name for measure in measure_values]),
-        tuple([measure.type for measure in measure_values]),
-        tuple([measure.value for measure in measure_values]),
-    )
+def _units_ns(own: Sequence[str | None], common: str) -> list[int]:
+    if any(own):
+        return [UNIT_NS[one or common] for one in own]
+    return [UNIT_NS[common]] * len(own)
 
 
-def _is_over_limit(shape: Shape, group: _Group, limits: Limits, required_key: str | None) -> bool:
-    varchars = [
-        place for place, (_, measure_type) in enumerate(shape.layout.columns) if measure_type is MeasureType.VARCHAR
-    ]
-    varchar_bytes = max(sum(len(row[place].encode()) for place in varchars) for row in group.rows) if varchars else 0
-    return shape.over_limit(limits, varchar_bytes) is not None or any(
-        identity.over_limit(limits, required_key) is not None for identity in group.identities
-    )
-
-
-def _columns(shape: Shape, group: _Group) -> RecordColumns:
-    if min(group.versions) < 1:
+def _versions(own: Sequence[int | None], common: int | None) -> Int64s:
+    usual = 1 if common is None else common
+    if own.count(None) == len(own):
+        versions = np.full(len(own), usual, np.int64)
+    else:
+        versions = np.array([usual if one is None else one for one in own], np.int64)
+    if versions.min() < 1:
         raise ValueError("a version is below 1")
+    return versions
+
+
+def _columns(
+    group: _Group, sources: list[Identity], times: Int64s, versions: Int64s, units_ns: list[int]
+) -> RecordColumns:
+    """The records of one group; the lists hold a value for every record of the request."""
+    if len(group.places) == len(times):
+        index = np.arange(len(times))
+    else:
+        index = np.array(group.places, np.int64)
+        sources = [sources[place] for place in group.places]
+        units_ns = [units_ns[place] for place in group.places]
+        times, versions = times[index], versions[index]
     return RecordColumns(
-        layout=shape.layout,
-        index=np.array(group.index, np.int64),
-        series=[identity.series for identity in group.identities],
-        time_ns=read_int64s(group.times, group.units_ns),
-        version=np.array(group.versions, np.int64),
-        values=tuple(
-            read_column(measure_type, texts, group.units_ns)
-            for texts, (_, measure_type) in zip(zip(*group.rows, strict=True), shape.layout.columns, strict=True)
-        ),
+        layout=group.shape.layout,
+        index=index,
+        series=[source.series for source in sources],
+        time_ns=times,
+        version=versions,
+        values=read_rows(group.shape.types, group.texts, units_ns),
     )
+
+
+def _groups(request: WriteRecordsRequest) -> list[_Group]:
+    """The records by shape, in order of first appearance. Raises ValueError where a value is missing or too much."""
+    members, common = request.members, request.common
+    types = _merged(members.measure_value_type, common.measure_value_type or "DOUBLE")
+    values: Sequence[str | None] = members.measure_value
+    if common.measure_value:
+        values = [one or common.measure_value for one in values]
+    lists: Sequence[list[MeasureValue] | None] = members.measure_values
+    if common.measure_values:
+        lists = [common.measure_values + (own or []) for own in lists]
+    kinds = dict.fromkeys(types)
+    if len(kinds) == 1:
+        return _groups_of_type(types[0], range(len(types)), values, lists)
+    groups = []
+    for kind in kinds:
+        places = [place for place, of in enumerate(types) if of == kind]
+        groups += _groups_of_type(kind, places, [values[place] for place in places], [lists[place] for place in places])
+    return sorted(groups, key=lambda group: group.places[0])
+
+
+def _groups_of_type(
+    kind: str, places: Sequence[int], values: Sequence[str | None], lists: Sequence[list[MeasureValue] | None]
+) -> list[_Group]:
+    if kind == MULTI:
+        if any(values):
+            raise ValueError("MeasureValue is not for MULTI")
+        return _multi_groups(places, [own or [] for own in lists])
+    if any(lists):
+        raise ValueError("MeasureValues is for MULTI only")
+    return [_Group(single_shape(kind), places, _merged(values, None))]
+
+
+def _multi_groups(places: Sequence[int], lists: list[list[MeasureValue]]) -> list[_Group]:
+    """Multi-measure records by their names and types. The usual case is that these are the same in all."""
+    count = len(lists[0])
+    measures = list(chain.from_iterable(lists))
+    names, types = [measure.name for measure in measures], [measure.type for measure in measures]
+    is_one_shape = (
+        set(map(len, lists)) == {count} and types == types[:count] * len(lists) and names == names[:count] * len(lists)
+    )
+    if is_one_shape:
+        shape = kept_multi_shape(tuple(names[:count]), tuple(types[:count]))
+        return [_Group(shape, places, [measure.value for measure in measures])]
+    rows: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = {}
+    for row, own in enumerate(lists):
+        key = tuple([measure.name for measure in own]), tuple([measure.type for measure in own])
+        rows.setdefault(key, []).append(row)
+    return [
+        _Group(
+            kept_multi_shape(*key),
+            [places[row] for row in alike],
+            [measure.value for row in alike for measure in lists[row]],
+        )
+        for key, alike in rows.items()
+    ]
+
+
+def _is_any_rejected(groups: list[_Group], sources: list[Identity], limits: Limits, required_key: str | None) -> bool:
+    if required_key is None:
+        reasons = [source.over_limit for source in sources]
+    else:
+        reasons = [source.rejection(required_key) for source in sources]
+    return any(reasons) or any(group.shape.over_limit(limits, _varchar_bytes(group, limits)) for group in groups)
+
+
+def _varchar_bytes(group: _Group, limits: Limits) -> int:
+    """The most bytes that the VARCHARs of one record take; or more than that if it is within the limit all the same."""
+    types = group.shape.types
+    places = [place for place, measure_type in enumerate(types) if measure_type is MeasureType.VARCHAR]
+    if not places:
+        return 0
+    columns = [group.texts[place :: len(types)] for place in places]
+    # A character takes at most four bytes.
+    bound = 4 * sum([max(map(len, column)) for column in columns])
+    if group.shape.fixed_bytes + bound <= limits.record_bytes:
+        return bound
+    return max(map(sum, zip(*(map(byte_count, column) for column in columns), strict=True)))

@@ -8,9 +8,12 @@ Source: write-api.md 6.3, 6.4.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from math import isfinite
+from typing import TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -90,46 +93,107 @@ def column(measure_type: MeasureType, values: Sequence[float | int | bool | str]
             return [str(text) for text in values]
 
 
-def read_column(measure_type: MeasureType, texts: Sequence[str], units_ns: Sequence[int]) -> ValueColumn:
-    """The values of a whole column; `units_ns[i]` is the unit of the i-th record."""
+def read_rows(types: Sequence[MeasureType], texts: Sequence[str], units_ns: Sequence[int]) -> tuple[ValueColumn, ...]:
+    """The columns of records that were sent as `texts`, record by record; `units_ns[i]` is the unit of the i-th.
+
+    Columns of one type are read in one go: a hundred records of ten doubles are one list of a thousand.
+    """
+    kinds, rows = set(types), len(units_ns)
+    if len(kinds) == 1 and MeasureType.VARCHAR not in kinds:
+        units_ns = units_ns if len(types) == 1 else [unit_ns for unit_ns in units_ns for _ in types]
+        return tuple(np.ascontiguousarray(_read_numbers(types[0], texts, units_ns).reshape(rows, -1).T))
+    columns: dict[int, ValueColumn] = {}
+    for kind in kinds:
+        places = [place for place, of in enumerate(types) if of is kind]
+        of_kind = [texts[place :: len(types)] for place in places]
+        if kind is MeasureType.VARCHAR:
+            columns |= zip(places, map(_read_varchars, of_kind), strict=True)
+        else:
+            values = _read_numbers(kind, list(chain.from_iterable(of_kind)), list(units_ns) * len(places))
+            columns |= zip(places, values.reshape(-1, rows), strict=True)
+    return tuple([columns[place] for place in range(len(types))])
+
+
+def _read_numbers(
+    measure_type: MeasureType, texts: Sequence[str], units_ns: Sequence[int]
+) -> npt.NDArray[np.float64] | Int64s | npt.NDArray[np.bool_]:
     match measure_type:
         case MeasureType.DOUBLE:
             return _read_doubles(texts)
-        case MeasureType.BIGINT:
-            _check_characters(texts, b"0123456789+-,")
-            return np.fromiter(map(int, texts), np.int64, len(texts))
         case MeasureType.TIMESTAMP:
             return read_int64s(texts, units_ns)
-        case MeasureType.BOOLEAN:
+        case MeasureType.BIGINT:
+            return _read_bigints(texts)
+        case _:
             return _read_booleans(texts)
-        case MeasureType.VARCHAR:
-            return _read_varchars(texts)
 
 
 def read_int64s(texts: Sequence[str], factors: Sequence[int]) -> Int64s:
-    """A column of integers, each times its factor."""
-    _check_characters(texts, b"0123456789+-,")
-    return np.array([int(text) * factor for text, factor in zip(texts, factors, strict=True)], np.int64)
+    """A column of integers, each times its factor. One text for all, as of a fleet's measures, is read once."""
+    first = factors[0]
+    if len(set(factors)) > 1:
+        _check_characters(texts, b"0123456789+-,")
+        return np.array([int(text) * factor for text, factor in zip(texts, factors, strict=True)], np.int64)
+    if len(set(texts)) == 1:
+        return np.full(len(texts), int64(texts[0], first), np.int64)
+    numbers = _read_bigints(texts)
+    if int(numbers.min()) * first < TIME_MIN_NS or int(numbers.max()) * first > TIME_MAX_NS:
+        raise OverflowError("an instant has more than 64 bits")
+    return numbers * first
+
+
+def _read_bigints(texts: Sequence[str]) -> Int64s:
+    numbers: Sequence[int] | None = _decoded(texts, _decode_int64s)
+    if numbers is None:
+        _check_characters(texts, b"0123456789+-,")
+        numbers = list(map(int, texts))
+    return np.array(numbers, np.int64)
 
 
 def _read_doubles(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    decoded: Sequence[float] | None = _decoded(texts, _decode_doubles)
+    if decoded is not None:
+        return np.array(decoded, np.float64)
     # Of texts in these characters Python's float() takes exactly those of the grammar above.
     _check_characters(texts, b"0123456789+-.eE,")
-    numbers = np.fromiter(map(float, texts), np.float64, len(texts))
-    if not np.isfinite(numbers).all():
+    doubles = np.array(list(map(float, texts)), np.float64)
+    if not np.isfinite(doubles).all():
         raise ValueError("a double is out of range")
-    return numbers
+    return doubles
+
+
+_decode_int64s = msgspec.json.Decoder(list[int]).decode
+_decode_doubles = msgspec.json.Decoder(list[float]).decode
+
+N = TypeVar("N", int, float)
+
+
+def _decoded(texts: Sequence[str], decode: Callable[[str], list[N]]) -> list[N] | None:
+    """The numbers if all are numbers of JSON, which are a part of our grammars; three times as fast as one by one.
+
+    None is no verdict: the texts may be good or bad. What is out of range the decoder refuses. A text with a comma
+    makes more numbers than there are texts; "-0" would lose its sign.
+    """
+    joined = ",".join(texts)
+    if any(space in joined for space in " \t\r\n") or "-0," in joined or joined.endswith("-0"):
+        return None
+    try:
+        numbers = decode(f"[{joined}]")
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return numbers if len(numbers) == len(texts) else None
 
 
 def _read_booleans(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
-    lowered = [text.lower() for text in texts]
-    if not _BOOLEANS.keys() >= set(lowered):
-        raise ValueError("a text is not a boolean")
-    return np.array([text == "true" for text in lowered], np.bool_)
+    try:
+        return np.array([_BOOLEANS[text] for text in texts], np.bool_)
+    except KeyError:
+        return np.array([boolean(text) for text in texts], np.bool_)
 
 
 def _read_varchars(texts: Sequence[str]) -> list[str]:
-    if max(map(len, texts)) > VARCHAR_BYTES_MAX or not "".join(texts).isascii():
+    # A character takes at most four bytes.
+    if 4 * max(map(len, texts)) > VARCHAR_BYTES_MAX:
         for text in texts:
             varchar(text)
     return list(texts)

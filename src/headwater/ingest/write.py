@@ -7,21 +7,19 @@ Source: write-api.md 6.5-6.6, 7; storage.md 2, 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
-import numpy as np
-
 from headwater.errors import Rejected, RejectedRecord, Unavailable
 from headwater.ingest import reasons
+from headwater.ingest.routing import Routed, route
 from headwater.ingest.validate import validate
 from headwater.model.limits import Limits
 from headwater.model.record import Conflict, LowerVersion, RecordColumns, SameVersion
-from headwater.model.table import Table, TableId, TimeWindows, time_windows
-from headwater.model.time import Clock
+from headwater.model.table import Table, TableId, time_windows
+from headwater.model.time import NS_PER_MINUTE, Clock
 from headwater.wire.write_records import WriteRecordsRequest
 
 
@@ -47,19 +45,6 @@ class Ingested:
     magnetic: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Routed:
-    """The records inside the table's windows, `late` those of them for the magnetic tier, and all rejections yet."""
-
-    batches: list[RecordColumns]
-    late: frozenset[int]
-    rejected: list[RejectedRecord]
-
-    @property
-    def ingested(self) -> Ingested:
-        return Ingested(sum(map(len, self.batches)) - len(self.late), len(self.late))
-
-
 class Ingest:
     """Writes requests. `late_conflicts` counts magnetic-tier records dropped for their version since the start."""
 
@@ -81,18 +66,19 @@ class Ingest:
         table = self._tables.table(request.database, request.table)
         validated = validate(request, self._limits, table.partition_key)
         magnetic_writes = table.magnetic_writes_enabled
-        windows = time_windows(table.retention, magnetic_writes, self._clock.now_ns())
-        routed = _route(validated.columns, validated.rejected, windows, magnetic_writes)
+        future_ns = self._limits.future_minutes * NS_PER_MINUTE
+        windows = time_windows(table.retention, magnetic_writes, self._clock.now_ns(), future_ns)
+        routed = route(validated.columns, validated.rejected, windows, magnetic_writes)
         outcome: Future[Ingested] = Future()
         outcome.set_running_or_notify_cancel()
         if routed.batches:
             stored = self._records.submit(table.id, routed.batches)
             stored.add_done_callback(lambda done: self._settle(done, routed, outcome))
         else:
-            _answer(outcome, routed.ingested, routed.rejected)
+            _answer(outcome, routed, routed.rejected)
         return outcome
 
-    def _settle(self, stored: Future[list[Conflict]], routed: _Routed, outcome: Future[Ingested]) -> None:
+    def _settle(self, stored: Future[list[Conflict]], routed: Routed, outcome: Future[Ingested]) -> None:
         """Turn the store's answer into the client's. Runs on the store's commit thread."""
         if stored.cancelled():
             outcome.set_exception(Unavailable("the store dropped the write"))
@@ -106,9 +92,9 @@ class Ingest:
             told = [conflict for conflict in conflicts if not _is_settled_later(conflict, routed.late)]
             with self._count_lock:
                 self.late_conflicts += len(conflicts) - len(told)
-            _answer(outcome, routed.ingested, [*routed.rejected, *map(reasons.of_conflict, told)])
+            _answer(outcome, routed, [*routed.rejected, *map(reasons.of_conflict, told)])
         else:
-            _answer(outcome, routed.ingested, routed.rejected)
+            _answer(outcome, routed, routed.rejected)
 
 
 def _is_settled_later(conflict: Conflict, late: frozenset[int]) -> bool:
@@ -116,29 +102,9 @@ def _is_settled_later(conflict: Conflict, late: frozenset[int]) -> bool:
     return conflict.index in late and isinstance(conflict.kind, SameVersion | LowerVersion)
 
 
-def _answer(outcome: Future[Ingested], ingested: Ingested, rejected: list[RejectedRecord]) -> None:
+def _answer(outcome: Future[Ingested], routed: Routed, rejected: list[RejectedRecord]) -> None:
     if rejected:
         outcome.set_exception(Rejected(sorted(rejected, key=lambda record: record.index)))
     else:
-        outcome.set_result(ingested)
-
-
-def _route(
-    columns: Iterable[RecordColumns], rejected: list[RejectedRecord], windows: TimeWindows, magnetic_writes: bool
-) -> _Routed:
-    """Part the records into those inside the windows, with their tier, and those outside, which are rejected."""
-    batches: list[RecordColumns] = []
-    late: list[int] = []
-    outside: list[int] = []
-    for batch in columns:
-        is_inside = (batch.time_ns >= windows.start_ns) & (batch.time_ns < windows.end_ns)
-        if not is_inside.all():
-            outside.extend(batch.index[~is_inside].tolist())
-            batch = batch.take(np.flatnonzero(is_inside))
-        if len(batch):
-            late.extend(batch.index[batch.time_ns < windows.memory_start_ns].tolist())
-            batches.append(batch)
-    if outside:
-        reason = reasons.outside(windows, magnetic_writes)
-        rejected = [*rejected, *(RejectedRecord(index, reason) for index in outside)]
-    return _Routed(batches, frozenset(late), rejected)
+        late = len(routed.late)
+        outcome.set_result(Ingested(sum(map(len, routed.batches)) - late, late))

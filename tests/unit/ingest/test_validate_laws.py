@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from request_bodies import LIMITS, body, multi, record
+from request_bodies import LIMITS, body, dimensions, multi, record
 
 from headwater.errors import Invalid, InvalidShape, Malformed
 from headwater.ingest import exact, parts, quick
@@ -86,9 +86,22 @@ def good_records(draw: st.DrawFn) -> dict[str, Any]:
     return members | {"MeasureValueType": kind, "MeasureValue": draw(TEXTS[kind])}
 
 
+@st.composite
+def alike_records(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Multi-measure records of one shape, as a fleet sends them; sometimes one has another."""
+    shape = draw(MEASURES)
+    records = []
+    for _ in range(draw(st.integers(2, 6))):
+        values = [measure | {"Value": draw(TEXTS[measure["Type"]])} for measure in shape]
+        values = draw(mostly(st.just(values), st.sampled_from([values[:1], values[::-1], values + values[:1]])))
+        records.append(draw(good_records()) | {"MeasureValueType": "MULTI", "MeasureValues": values})
+        records[-1].pop("MeasureValue", None)
+    return records
+
+
 BODIES = st.builds(
     lambda records, common: body(*records, common=common),
-    st.lists(good_records(), min_size=1, max_size=5) | st.lists(ANY_RECORD, min_size=1, max_size=3),
+    alike_records() | st.lists(good_records(), min_size=1, max_size=5) | st.lists(ANY_RECORD, min_size=1, max_size=3),
     st.none() | GOOD_COMMON | ANY_RECORD,
 )
 
@@ -108,7 +121,7 @@ def described(columns):
     ]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(text=BODIES, key=KEYS)
 def test_the_fast_way_says_what_the_exact_way_says(text, key):
     try:
@@ -233,7 +246,7 @@ def _change(tree: Any, chance: random.Random) -> None:
 def _traced() -> int:
     """Bytes that Python holds once the caches, which are bounded, are empty."""
     write_records._shared_list.cache_clear()
-    parts._kept_identity.cache_clear()
+    parts.kept_known.cache_clear()
     parts._kept_dimension_names.cache_clear()
     parts.kept_multi_shape.cache_clear()
     gc.collect()
@@ -241,8 +254,11 @@ def _traced() -> int:
 
 
 def test_caches_keep_nothing_that_is_large():
-    kept = (write_records._shared_list, parts._kept_identity, parts.kept_multi_shape)
-    decode_write_records(body(record()), LIMITS)
+    kept = (write_records._shared_list, parts.kept_known, parts.kept_multi_shape)
+    small = decode_write_records(body(record()), LIMITS)
+    validate(small, LIMITS, None)
+    known = parts.kept_known(small.common_dimensions, "cpu", LIMITS)
+    series_known = len(known)
     sizes = [cache.cache_info().currsize for cache in kept]
     for n in range(20):
         large = [{"Name": f"d{n}{place}", "Value": "v" * 100} for place in range(30)]
@@ -257,3 +273,14 @@ def test_caches_keep_nothing_that_is_large():
         )
         assert len(validate(decoded, LIMITS, None).rejected) == 4
     assert [cache.cache_info().currsize for cache in kept] == sizes
+    assert len(known) == series_known
+
+
+def test_all_identities_together_are_bounded(monkeypatch):
+    monkeypatch.setattr(parts, "SERIES_MAX", 50)
+    parts.kept_known.cache_clear()
+    for n in range(300):
+        sent = decode_write_records(body(record(MeasureName=f"m{n % 7}", Dimensions=dimensions(host=str(n)))), LIMITS)
+        validate(sent, LIMITS, None)
+    names = [f"m{n}" for n in range(7)]
+    assert sum(len(parts.kept_known(sent.common_dimensions, name, LIMITS)) for name in names) < 50
