@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help setup setup-demo demo test crash lint bench docs-check format lock clean
+.PHONY: help setup setup-demo demo test crash fuzz-write lint bench docs docs-check format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,7 +39,10 @@ test: setup ## run the tests
 	$(BIN)/python -m pytest
 
 crash: setup ## kill the server again and again, and servers broken on purpose (about five minutes)
-	$(BIN)/python -m pytest -m slow tests/crash --timeout 600
+	$(BIN)/python -m pytest -m slow tests/crash tests/unit/storage --timeout 600
+
+fuzz-write: setup ## twenty thousand broken WriteRecords requests against a server (about two minutes)
+	$(BIN)/python -m pytest -m slow tests/fuzz --timeout 1800
 
 lint: setup ## ruff, mypy in strict mode, the import contract
 	$(BIN)/ruff format --check src tests benchmarks
@@ -49,6 +52,10 @@ lint: setup ## ruff, mypy in strict mode, the import contract
 
 bench: setup ## measure ingest, HTTP servers and queries; print the figures
 	$(BIN)/python -m benchmarks
+
+docs: setup ## make the pages anew that are made from the code
+	$(BIN)/python tests/docs/test_settings.py
+	PYTHONPATH=tests $(BIN)/python -m support.conformance_page
 
 docs-check: setup ## the documents agree with the code, their examples run
 	$(BIN)/python -m pytest tests/docs

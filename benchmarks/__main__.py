@@ -19,6 +19,7 @@ RUNS = (
     ("-m", "benchmarks.ingest", "600"),
     ("-m", "benchmarks.queries", "60"),
     ("-m", "benchmarks.restart"),
+    ("-m", "benchmarks.compile"),
     ("-m", "benchmarks.control_plane"),
     ("benchmarks/validate.py", "0.5"),
     ("benchmarks/http_servers.py", "2"),

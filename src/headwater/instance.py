@@ -16,14 +16,22 @@ from pathlib import Path
 import structlog
 
 from headwater.catalog.catalog import NO_TAGS, Catalog
-from headwater.config import Config
+from headwater.catalog.database_keys import REFRESH_INTERVAL_S
+from headwater.config import Config, ObjectSettings
 from headwater.engine.engine import Engine
+from headwater.errors import Invalid
 from headwater.files import Files, LocalFiles, Lock
 from headwater.ingest.write import Ingest
+from headwater.jobs.reports import Reports
+from headwater.jobs.rewrap import Rewrap
 from headwater.jobs.runner import Job, Runner
+from headwater.keyring.providers import open_provider
 from headwater.model.table import Retention, Table
-from headwater.model.time import Clock, SystemClock
+from headwater.model.time import NS_PER_S, Clock, SystemClock
+from headwater.objects import Buckets, buckets_at
 from headwater.query.run import Queries
+from headwater.query.spool import Spool
+from headwater.sealing import ChunkCache, Vault
 from headwater.storage.store import Store
 from headwater.wal.log import Log
 
@@ -33,8 +41,16 @@ LOCK_FILE = "lock"
 CREDENTIALS_FILE = "credentials"
 LOG_FOLDER = "wal"
 BLOCKS_FOLDER = "blocks"
+RESULTS_FOLDER = "results"
 
 FLUSH_CHECK_INTERVAL_S = 1.0
+SPACE_CHECK_INTERVAL_S = 1.0
+COMPACTION_CHECK_INTERVAL_S = 5.0
+RETENTION_INTERVAL_S = 60.0
+SCRUB_CHECK_INTERVAL_S = 10.0
+REPORTS_INTERVAL_S = 1.0
+REWRAP_INTERVAL_S = 2.0
+RESULT_CACHE_BYTES = 32 * 1024 * 1024
 
 
 class Instance:
@@ -50,18 +66,33 @@ class Instance:
         store: Store,
         engine: Engine,
         queries: Queries,
+        buckets: Buckets,
+        rewrap: Rewrap,
     ) -> None:
         self.config = config
+        self.buckets = buckets
         self.clock = clock
         self.catalog = catalog
         self.store = store
         self.queries = queries
         self.ingest = Ingest(catalog, store, clock, config.limits)
+        self.reports = Reports(catalog, store.late, buckets, clock)
         self.token_key = catalog.keys.token_key
         self._lock = lock
         self._log = log
         self._engine = engine
-        self._jobs = Runner((Job("flush", FLUSH_CHECK_INTERVAL_S, store.flush_due),))
+        self._jobs = Runner(
+            (
+                Job("space", SPACE_CHECK_INTERVAL_S, store.keep_space),
+                Job("flush", FLUSH_CHECK_INTERVAL_S, store.flush_due),
+                Job("compaction", COMPACTION_CHECK_INTERVAL_S, store.compact_due, store.stop_jobs),
+                Job("retention", RETENTION_INTERVAL_S, store.expire_due, store.stop_jobs),
+                Job("scrub", SCRUB_CHECK_INTERVAL_S, store.scrub_due, store.stop_jobs),
+                Job("reports", REPORTS_INTERVAL_S, self.reports.run, self.reports.stop),
+                Job("keys", REFRESH_INTERVAL_S, catalog.database_keys.refresh),
+                Job("rewrap", REWRAP_INTERVAL_S, rewrap.run),
+            )
+        )
 
     @classmethod
     def open(
@@ -84,22 +115,38 @@ class Instance:
         files.make_directory(data, site="instance.data")
         lock = files.lock(data / LOCK_FILE, site="instance.lock")
         try:
+            buckets = _buckets(files, config.objects)
+            provider = open_provider(config.keys, files, data, clock, randomness)
             catalog = Catalog.open(
-                files, data, config.server.account, config.server.region, clock, randomness, config.limits
+                files, data, provider, config.server.account, config.server.region, clock, randomness, config.limits
             )
             _write_credentials(files, data, catalog, randomness)
             blocks = data / BLOCKS_FOLDER
             files.make_directory(blocks, site="instance.blocks")
-            log = Log.open(files, data / LOG_FOLDER, config.wal)
+            log = Log.open(files, data / LOG_FOLDER, config.wal, catalog.keys.log)
+            vault = Vault(catalog.database_keys, ChunkCache(config.keys.cache_bytes))
 
             def new_id() -> str:
                 return randomness(16).hex()
 
             store = Store(
-                files, blocks, log, catalog.manifest, clock, config.storage, config.limits, new_id, on_failure
+                files,
+                vault,
+                blocks,
+                log,
+                catalog.manifest,
+                catalog,
+                clock,
+                config.storage,
+                config.limits,
+                new_id,
+                on_failure,
             )
             store.open()
-            engine = Engine(threads=config.query.threads, memory_bytes=config.query.memory_bytes, directories=(blocks,))
+            engine = Engine(threads=config.query.threads, memory_bytes=config.query.memory_bytes)
+            result_vault = Vault(catalog.keys.log, ChunkCache(RESULT_CACHE_BYTES))
+            spool = Spool(files, data / RESULTS_FOLDER, result_vault, config.limits.result_bytes)
+            spool.open(clock.now_ns() // NS_PER_S)
         except BaseException:
             lock.release()
             raise
@@ -108,9 +155,21 @@ class Instance:
             return base64.b32encode(randomness(40)).decode()[:63]
 
         queries = Queries(
-            catalog, store, engine, clock, config.query, config.limits, catalog.keys.token_key, new_query_id
+            catalog,
+            store,
+            engine,
+            clock,
+            config.query,
+            config.limits,
+            spool,
+            buckets,
+            catalog.keys.token_key,
+            new_query_id,
+            randomness,
         )
-        instance = cls(config, clock, lock, catalog, log, store, engine, queries)
+        instance = cls(
+            config, clock, lock, catalog, log, store, engine, queries, buckets, Rewrap(files, blocks, catalog)
+        )
         instance._jobs.start()
         return instance
 
@@ -143,13 +202,22 @@ class Instance:
         tags: Mapping[str, str] = NO_TAGS,
     ) -> Table:
         """A table that records can be written to on return. Raises as `Catalog.create_table`."""
-        table = self.catalog.create_table(database, name, retention, magnetic_writes, partition_key, tags)
-        self.store.create_table(table.id)
-        return table
+        return self.catalog.create_table(database, name, retention, magnetic_writes, partition_key, tags)
 
     def drop_table(self, database: str, name: str) -> None:
         """Delete a table with all its records. Raises NotFound."""
         self.store.drop_table(self.catalog.delete_table(database, name))
+
+
+def _buckets(files: Files, settings: ObjectSettings) -> Buckets:
+    """The buckets that the settings name. Raises Invalid when the credentials cannot be read."""
+    if settings.credentials is None:
+        return buckets_at(settings.url, settings.region, None)
+    try:
+        text = files.read(settings.credentials, site="instance.object_store_credentials").decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"object_store_credentials: {settings.credentials} cannot be read: {error}") from error
+    return buckets_at(settings.url, settings.region, text)
 
 
 def _write_credentials(files: Files, data: Path, catalog: Catalog, randomness: Callable[[int], bytes]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from headwater.errors import Locked
-from headwater.files import Files, LocalFiles
+from headwater.files import Files, LocalFiles, SourceFile
 from support.faulty_files import FaultyFiles
 
 
@@ -24,9 +26,20 @@ def test_a_written_file_is_read_back(place: tuple[Files, Path]) -> None:
     files.write_file(directory / "a", b"one", site="test")
     assert files.read(directory / "a", site="test") == b"one"
     assert files.size(directory / "a", site="test") == 3
-    with files.open_reader(directory / "a", site="test") as reader:
+    with SourceFile(files.open_source(directory / "a", site="test")) as reader:
         reader.seek(1)
         assert reader.read() == b"ne"
+        assert reader.seek(-2, os.SEEK_END) == 1
+        assert (reader.read(1), reader.tell(), reader.read(), reader.read(1)) == (b"n", 2, b"e", b"")
+
+
+def test_each_thread_reads_a_file_from_a_position_of_its_own(place: tuple[Files, Path]) -> None:
+    files, directory = place
+    files.write_file(directory / "a", b"one", site="test")
+    with SourceFile(files.open_source(directory / "a", site="test")) as reader, ThreadPoolExecutor(1) as other:
+        assert reader.read(1) == b"o"
+        assert other.submit(reader.read).result() == b"one"
+        assert reader.read(1) == b"n"
 
 
 def test_writing_a_file_again_puts_the_new_content_in_its_place(place: tuple[Files, Path]) -> None:
@@ -104,7 +117,7 @@ def test_missing_files_and_directories_are_file_not_found(place: tuple[Files, Pa
     missing = directory / "missing"
     for call in (
         lambda: files.read(missing, site="test"),
-        lambda: files.open_reader(missing, site="test"),
+        lambda: files.open_source(missing, site="test"),
         lambda: files.size(missing, site="test"),
         lambda: files.list(missing, site="test"),
         lambda: files.remove(missing, site="test"),
@@ -120,7 +133,7 @@ def test_missing_files_and_directories_are_file_not_found(place: tuple[Files, Pa
 
 def test_there_is_free_space(place: tuple[Files, Path]) -> None:
     files, directory = place
-    assert files.free_bytes(directory, site="test") > 0
+    assert 0 < files.free_bytes(directory, site="test") <= files.device_bytes(directory, site="test")
 
 
 def test_a_lock_is_held_until_it_is_released(place: tuple[Files, Path]) -> None:

@@ -1,15 +1,24 @@
-"""One server process for all client tests, stock boto3 clients for it, and a database of its own for each test."""
+"""One server process for all client tests, stock boto3 clients for it, and a database of its own for each test.
+
+And a second server in a network of its own, for clients that look for AWS.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headwater.cli.main import main
+from headwater.server.endpoints import service_hosts
+from support import private_network
 from support.server import ServerProcess, serving
 from support.stock import Table
+
+REGION = "us-east-1"
 
 _numbers = count(1)
 
@@ -18,6 +27,33 @@ _numbers = count(1)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with serving(tmp_path_factory.mktemp("server"), log_level="info") as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that `headwater certs` has filled for the names of AWS."""
+    folder = tmp_path_factory.mktemp("certificates")
+    assert main(["certs", str(folder), "--aws-region", REGION]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server_as_aws(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server where clients look for AWS, that sends them to its cells."""
+    folder = tmp_path_factory.mktemp("as-aws")
+    with (
+        private_network.opened(folder, service_hosts(REGION)) as network,
+        serving(
+            folder,
+            network,
+            listen=f"{private_network.LOOPBACK}:443",
+            region=REGION,
+            tls_certificate=certificates / "server.pem",
+            tls_key=certificates / "server-key.pem",
+            cell_endpoints="true",
+        ) as server,
+    ):
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,74 @@ def test_update_table_replaces_only_what_is_given(write: Any, database: str) -> 
     assert (code, text) == ("ValidationException", "The partition key of a table cannot be changed.")
 
 
+BUCKET = {"BucketName": "rejected-data"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"EnableMagneticStoreWrites": False},
+        {"EnableMagneticStoreWrites": True},
+        {"EnableMagneticStoreWrites": True, "MagneticStoreRejectedDataLocation": {"S3Configuration": BUCKET}},
+        {
+            "EnableMagneticStoreWrites": True,
+            "MagneticStoreRejectedDataLocation": {
+                "S3Configuration": {
+                    **BUCKET,
+                    "ObjectKeyPrefix": "reports/of-table",
+                    "EncryptionOption": "SSE_KMS",
+                    "KmsKeyId": "alias/reports",
+                }
+            },
+        },
+    ],
+)
+def test_settings_of_late_writes_come_back_as_they_were_sent(write: Any, database: str, sent: dict[str, Any]) -> None:
+    """No default is filled in, neither by CreateTable nor by UpdateTable."""
+    names = {"DatabaseName": database, "TableName": "records"}
+    assert (
+        write.create_table(**names, MagneticStoreWriteProperties=sent)["Table"]["MagneticStoreWriteProperties"] == sent
+    )
+    names["TableName"] = "updated"
+    write.create_table(**names)
+    assert (
+        write.update_table(**names, MagneticStoreWriteProperties=sent)["Table"]["MagneticStoreWriteProperties"] == sent
+    )
+    for table in write.list_tables(DatabaseName=database)["Tables"]:
+        assert table["MagneticStoreWriteProperties"] == sent
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ([{"Type": "MEASURE"}], [{"Type": "MEASURE"}]),
+        (
+            [{"Type": "DIMENSION", "Name": "host"}],
+            [{"Type": "DIMENSION", "Name": "host", "EnforcementInRecord": "OPTIONAL"}],
+        ),
+        ([{"Type": "DIMENSION", "Name": "host", "EnforcementInRecord": "REQUIRED"}], None),
+    ],
+)
+def test_partition_keys_have_all_their_members(write: Any, database: str, sent: Any, kept: Any) -> None:
+    made = write.create_table(DatabaseName=database, TableName="records", Schema={"CompositePartitionKey": sent})
+    assert made["Table"]["Schema"] == {"CompositePartitionKey": kept or sent}
+
+
+def test_update_table_with_nothing_to_update(write: Any, database: str) -> None:
+    made = write.create_table(DatabaseName=database, TableName="records")["Table"]
+    assert write.update_table(DatabaseName=database, TableName="records")["Table"] == made
+
+
+def test_what_is_deleted_is_gone_and_the_rest_is_there(write: Any, database: str) -> None:
+    for name in ("one", "three", "two"):
+        write.create_table(DatabaseName=database, TableName=name)
+    assert write.delete_table(DatabaseName=database, TableName="three").keys() == {"ResponseMetadata"}
+    left = write.list_tables(DatabaseName=database)["Tables"]
+    assert [(table["TableName"], table["TableStatus"]) for table in left] == [("one", "ACTIVE"), ("two", "ACTIVE")]
+    assert write.describe_database(DatabaseName=database)["Database"]["TableCount"] == 2
+    assert told(lambda: write.delete_table(DatabaseName=database, TableName="three"))[0] == "ResourceNotFoundException"
+
+
 def test_a_name_that_is_taken_is_a_conflict(write: Any, database: str) -> None:
     error = fault(lambda: write.create_database(DatabaseName=database))
     assert isinstance(error, write.exceptions.ConflictException)
@@ -190,33 +258,10 @@ def test_endpoints_are_the_address_that_was_called(server: ServerProcess, write:
 
 
 def test_an_operation_to_come_is_unknown_by_name(query: Any) -> None:
-    for call in (
-        query.describe_account_settings,
-        lambda: query.delete_scheduled_query(ScheduledQueryArn="arn:aws:timestream:us-east-1:0:scheduled-query/x"),
-    ):
-        code, status, text = told(call)
-        assert (code, status) == ("UnknownOperationException", 404)
-        assert "is not supported yet" in text
-
-
-def tag(**values: str) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in values.items()]
-
-
-def test_tags_of_databases_and_tables(write: Any) -> None:
-    made = write.create_database(DatabaseName="tagged", Tags=tag(team="river", stage="test"))["Database"]
-    table = write.create_table(DatabaseName="tagged", TableName="records", Tags=tag(kind="raw"))["Table"]
-
-    def tags(arn: str) -> dict[str, str]:
-        return {one["Key"]: one["Value"] for one in write.list_tags_for_resource(ResourceARN=arn)["Tags"]}
-
-    assert tags(made["Arn"]) == {"team": "river", "stage": "test"}
-    assert tags(table["Arn"]) == {"kind": "raw"}
-    write.tag_resource(ResourceARN=made["Arn"], Tags=tag(stage="production", Stage="x"))
-    write.untag_resource(ResourceARN=made["Arn"], TagKeys=["team", "never there"])
-    assert tags(made["Arn"]) == {"stage": "production", "Stage": "x"}
-    assert tags(table["Arn"]) == {"kind": "raw"}
-    assert told(lambda: tags(made["Arn"] + "-not"))[:2] == ("ResourceNotFoundException", 404)
+    arn = "arn:aws:timestream:us-east-1:0:scheduled-query/x"
+    code, status, text = told(lambda: query.delete_scheduled_query(ScheduledQueryArn=arn))
+    assert (code, status) == ("UnknownOperationException", 404)
+    assert "is not supported yet" in text
 
 
 def test_update_database_changes_the_key(write: Any, database: str) -> None:

@@ -1,84 +1,70 @@
-"""HTTPS with a certificate of one's own: stock clients that are told of its authority, and nobody else."""
+"""HTTPS with a certificate of one's own: stock clients that are told of its authority, nobody else, and a new one.
+
+`headwater certs` makes the files, as it does for developers. What is wrong with a pair of files is in
+tests/unit/server/test_tls_files.py.
+"""
 
 from __future__ import annotations
 
-import ipaddress
+import json
+import signal
 import socket
 import ssl
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 from botocore.exceptions import SSLError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from support.server import ServerProcess, serving
+from headwater.cli.main import main
+from support.server import NotStarted, ServerProcess, serving
+from support.serving import Client
 from support.stock import record, rows
 
-
-class Authority(NamedTuple):
-    """PEM files: of the authority that clients trust, and of the server."""
-
-    certificate: Path
-    server_certificate: Path
-    server_key: Path
+TIMEOUT_S = 20.0
 
 
-def named(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+def certify(folder: Path) -> None:
+    """A new certificate for 127.0.0.1, of the authority in the folder."""
+    assert main(["certs", str(folder)]) == 0
 
 
-def unsigned(subject: str, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(named(subject))
-        .issuer_name(named("throw-away authority"))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
-    )
+def files_of(folder: Path) -> dict[str, Path]:
+    """The settings that name the server's files."""
+    return {"tls_certificate": folder / "server.pem", "tls_key": folder / "server-key.pem"}
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("authority")
-    files = Authority(folder / "authority.pem", folder / "server.pem", folder / "server.key")
-    own_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    own = unsigned("throw-away authority", own_key, is_authority=True).sign(own_key, hashes.SHA256())
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    of_server = unsigned("server", server_key, is_authority=False).add_extension(address, critical=False)
-    files.certificate.write_bytes(own.public_bytes(serialization.Encoding.PEM))
-    files.server_certificate.write_bytes(
-        of_server.sign(own_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    )
-    files.server_key.write_bytes(
-        server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return files
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    certify(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def server(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("tls")
-    with serving(folder, tls_certificate=authority.server_certificate, tls_key=authority.server_key) as process:
+def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with serving(tmp_path_factory.mktemp("tls"), **files_of(folder)) as process:
         yield process
 
 
-def test_a_client_that_knows_the_authority_writes_and_reads(server: ServerProcess, authority: Authority) -> None:
+def connected(server: ServerProcess, context: ssl.SSLContext) -> ssl.SSLSocket:
+    plain = socket.create_connection((server.host, server.port), TIMEOUT_S)
+    try:
+        return context.wrap_socket(plain, server_hostname=server.host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def trusting(folder: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(folder / "ca.pem"))
+
+
+def test_a_client_that_knows_the_authority_writes_and_reads(server: ServerProcess, folder: Path) -> None:
     assert server.endpoint.startswith("https://")
-    write, query = (
-        server.client(f"timestream-{name}", verify=str(authority.certificate)) for name in ("write", "query")
-    )
+    write, query = (server.client(f"timestream-{name}", verify=str(folder / "ca.pem")) for name in ("write", "query"))
     write.create_database(DatabaseName="secret")
     write.create_table(DatabaseName="secret", TableName="records")
     write.write_records(DatabaseName="secret", TableName="records", Records=[record("1")])
@@ -92,9 +78,101 @@ def test_a_client_that_does_not_know_it_refuses(server: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_versions_of_tls(server: ServerProcess, authority: Authority, version: ssl.TLSVersion) -> None:
-    context = ssl.create_default_context(cafile=str(authority.certificate))
+def test_versions_of_tls(server: ServerProcess, folder: Path, version: ssl.TLSVersion) -> None:
+    context = trusting(folder)
     context.minimum_version = context.maximum_version = version
-    with socket.create_connection((server.host, server.port), 20) as plain:
-        secure = context.wrap_socket(plain, server_hostname=server.host)
+    with connected(server, context) as secure:
         assert secure.version() == version.name.replace("_", ".")
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+def test_an_old_version_of_tls_is_refused(server: ServerProcess, folder: Path) -> None:
+    context = trusting(folder)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match=r"(?i)(eof|alert)"):
+        connected(server, context)
+
+
+def test_plain_http_is_not_answered(server: ServerProcess, folder: Path) -> None:
+    with socket.create_connection((server.host, server.port), TIMEOUT_S) as plain:
+        plain.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert b"HTTP/1.1" not in plain.recv(1_000)
+    with connected(server, trusting(folder)) as secure:
+        assert secure.version()
+
+
+# A new certificate while the server runs.
+
+
+def served(server: ServerProcess, folder: Path) -> bytes:
+    """The certificate that a new connection is shown."""
+    with connected(server, trusting(folder)) as secure:
+        shown = secure.getpeercert(binary_form=True)
+    assert shown is not None
+    return shown
+
+
+def on_disk(folder: Path) -> bytes:
+    return ssl.PEM_cert_to_DER_cert((folder / "server.pem").read_text())
+
+
+def reload(server: ServerProcess, event: str) -> dict[str, Any]:
+    """Send SIGHUP and wait for what the server logs of it."""
+    before = server.stderr.count("\n")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    end_s = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end_s:
+        lines = [json.loads(line) for line in server.stderr.split("\n")[before:-1]]
+        if found := [line for line in lines if line["event"] == event]:
+            return found[0]
+        time.sleep(0.01)
+    raise AssertionError(f"no line {event!r} in {server.stderr}")
+
+
+def test_a_new_certificate_is_for_new_connections(tmp_path: Path) -> None:
+    certify(tmp_path)
+    with serving(tmp_path, **files_of(tmp_path)) as server:
+        first = on_disk(tmp_path)
+        assert served(server, tmp_path) == first
+        with Client(connected(server, trusting(tmp_path))) as open_before:
+            open_before.send(server.signed("ListDatabases", b"{}"))
+            assert open_before.answer().status == 200
+            certify(tmp_path)
+            assert served(server, tmp_path) == first
+            assert reload(server, "certificate loaded")["level"] == "info"
+            assert served(server, tmp_path) == on_disk(tmp_path) != first
+            open_before.send(server.signed("ListDatabases", b"{}"))
+            assert open_before.answer().status == 200
+
+
+def test_files_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
+    certify(tmp_path)
+    with serving(tmp_path, **files_of(tmp_path)) as server:
+        first, key = on_disk(tmp_path), (tmp_path / "server-key.pem").read_bytes()
+        certify(tmp_path)
+        # The new certificate with the old key: half of a change.
+        (tmp_path / "server-key.pem").write_bytes(key)
+        said = reload(server, "certificate not reloaded")
+        assert said["level"] == "error"
+        assert "is not the key of the certificate" in said["reason"]
+        assert served(server, tmp_path) == first
+        (tmp_path / "server-key.pem").unlink()
+        assert "No such file" in reload(server, "certificate not reloaded")["reason"]
+        assert served(server, tmp_path) == first
+        certify(tmp_path)
+        reload(server, "certificate loaded")
+        assert served(server, tmp_path) == on_disk(tmp_path) != first
+
+
+def test_a_key_of_another_certificate_is_refused_at_start(tmp_path: Path) -> None:
+    certify(tmp_path)
+    (tmp_path / "server-key.pem").write_bytes((tmp_path / "ca-key.pem").read_bytes())
+    with pytest.raises(NotStarted) as caught, serving(tmp_path, **files_of(tmp_path)):
+        pass
+    assert caught.value.status == 1
+    said = (
+        f"headwater: The TLS key {tmp_path}/server-key.pem is not the key of the certificate {tmp_path}/server.pem.\n"
+    )
+    assert caught.value.stderr.endswith(said)

@@ -1,16 +1,23 @@
-"""docs/operations.md says of each operation what `server/operations.py` says."""
+"""docs/operations.md says what the service model, `server/operations.py` and the table of differences say."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from headwater.server.operations import NOT_BUILT, OPERATIONS
+from support.conformance_page import PAGE, remade
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
-ROW = re.compile(r"^\| ([A-Z]\w+) \| (yes|not yet) \|", re.MULTILINE)
+ROW = re.compile(r"^\| \[?([A-Z]\w+)(?:\]\(#\w+\))? \| (yes|not yet) \|", re.MULTILINE)
+HEADING = re.compile(r"^### (\w+)$", re.MULTILINE)
+
+
+def test_the_page_is_made_anew_after_a_change() -> None:
+    text = PAGE.read_text("utf-8")
+    assert remade(text) == text, "run: make docs"
 
 
 def test_the_page_lists_every_operation_once_and_says_whether_it_is_here() -> None:
-    rows = ROW.findall(PAGE.read_text("utf-8"))
-    assert sorted(rows) == sorted([*((name, "yes") for name in OPERATIONS), *((name, "not yet") for name in NOT_BUILT)])
+    text = PAGE.read_text("utf-8")
+    here, to_come = [(name, "yes") for name in OPERATIONS], [(name, "not yet") for name in NOT_BUILT]
+    assert sorted(ROW.findall(text)) == sorted(here + to_come)
+    assert sorted(HEADING.findall(text)) == sorted(OPERATIONS)

@@ -14,6 +14,8 @@ ROOMS = {
     "storage": "Memory and blocks",
     "query": "Queries",
     "objects": "Object store",
+    "keys": "Encryption keys",
+    "limits": "Limits of the service",
 }
 
 HEAD = f"""# Settings

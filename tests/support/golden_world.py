@@ -1,4 +1,4 @@
-"""A golden file come to life: an Instance on a folder of its own, and the four ways in which its records may lie there.
+"""A golden file come to life: an Instance on a folder of its own, and the five ways in which its records may lie there.
 
 Everything goes the way of a client but for the socket: WriteRecords as the bytes of a body, queries to the bytes of an
 answer.
@@ -23,6 +23,7 @@ from headwater.model.scan import ALL_TIME, ScanRequest
 from headwater.model.table import Retention
 from headwater.model.time import TIME_MAX_NS, TIME_MIN_NS, FixedClock, parse_instant, timestamp_text
 from headwater.query.run import CatalogNames
+from headwater.query.token import Caller
 from headwater.server.query_api import page_json
 from headwater.sql import tree
 from headwater.sql.compile import QueryPlan, compile_query
@@ -33,6 +34,7 @@ from support.golden import BadGolden, Case, Golden, NewDatabase, NewTable, Now, 
 from support.golden_texts import heading, row_cells
 
 WAIT_S = 30.0
+CALLER = Caller("000000000000", "AKIAGOLDEN")
 START_NS = parse_instant("2024-03-09T12:00:00Z")
 """What time it is in a file that does not say."""
 
@@ -48,6 +50,8 @@ class Life(Enum):
     """In memory, read back from the log by another Instance."""
     HALVED = "halved"
     """The first half of each write in a block, and the other half of the last one in memory."""
+    COMPACTED = "compacted"
+    """All in blocks that were merged, one for each day."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ class World:
                 self._instance = self._open()
             case Life.FLUSHED:
                 self._instance.store.flush()
+            case Life.COMPACTED:
+                self._instance.store.compact()
 
     def _open(self) -> Instance:
         settings = {"data": str(self._folder), "listen": "127.0.0.1:0", "log_level": "error", "log_segment_mb": "1"}
@@ -156,7 +162,7 @@ class World:
 
     def _write(self, write: Write) -> None:
         middle = len(write.records) // 2
-        if self._life is Life.HALVED and middle:
+        if self._life in (Life.HALVED, Life.COMPACTED) and middle:
             self._submit(write, write.records[:middle])
             self._instance.store.flush()
             self._submit(write, write.records[middle:])
@@ -186,7 +192,7 @@ class World:
     def _pages(self, text: str) -> Iterator[Any]:
         token = None
         while True:
-            page = json.loads(page_json(self._instance.queries.run(text, next_token=token)))
+            page = json.loads(page_json(self._instance.queries.run(CALLER, text, next_token=token)))
             yield page
             token = page.get("NextToken")
             if token is None:

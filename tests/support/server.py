@@ -24,8 +24,11 @@ from botocore.config import Config
 
 from headwater.wire.sigv4 import sign
 
+from .private_network import PrivateNetwork
+
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
+CLIENT_TIMEOUT_S = 60.0
 
 _POLL_S = 0.01
 _MAIN = "import sys; from headwater.cli.main import main; sys.exit(main())"
@@ -44,16 +47,20 @@ class NotStarted(Exception):
 class ServerProcess:
     """A server that keeps its data folder, and its port, from one start to the next."""
 
-    def __init__(self, folder: Path, sabotage: str = "", **settings: object) -> None:
+    def __init__(
+        self, folder: Path, sabotage: str = "", network: PrivateNetwork | None = None, **settings: object
+    ) -> None:
         """`folder` takes the data folder and what the process says; `settings` are rows of `config.SETTINGS`.
 
         `sabotage` is Python text that the process runs first: a server broken on purpose, to try a test on.
+        With `network` the server is there, and so are the programs that `run` starts; tests cannot call it themselves.
         """
         self.data = folder / "data"
         self.scheme = self.host = self.region = self.account = ""
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._program = ["-c", f"{sabotage}\n{_MAIN}"] if sabotage else ["-m", "headwater"]
+        self._within = network.within if network else ()
         self._settings = {"data": self.data, **settings}
         self._stdout, self._stderr = folder / "server.out", folder / "server.log"
 
@@ -76,7 +83,7 @@ class ServerProcess:
         started = time.monotonic()
         with self._stdout.open("wb") as stdout, self._stderr.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, *self._program, "serve", *self._flags()],
+                [*self._within, sys.executable, *self._program, "serve", *self._flags()],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -120,10 +127,26 @@ class ServerProcess:
         """What a stock client needs beside the endpoint, and nothing of this machine's own AWS configuration."""
         return environment({"AWS_SHARED_CREDENTIALS_FILE": str(self.data / "credentials")})
 
-    def client(self, service: str, *, attempts: int = 1, **how: Any) -> Any:
-        """A stock boto3 client of `timestream-write` or `timestream-query`. It repeats nothing unless told to."""
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a client program to its end, with the server's key and region in its environment."""
+        region = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
+        return subprocess.run(
+            [*self._within, *words],
+            env={**self.environment(), **region, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=CLIENT_TIMEOUT_S,
+        )
+
+    def client(self, service: str, *, attempts: int = 1, is_careful: bool = True, **how: Any) -> Any:
+        """A stock boto3 client of `timestream-write` or `timestream-query`. It repeats nothing unless told to.
+
+        One that is not careful sends what it is given, though it knows better.
+        """
         access_key_id, secret = self.credentials
-        config = Config(retries={"total_max_attempts": attempts, "mode": "standard"}, read_timeout=60)
+        retries = {"total_max_attempts": attempts, "mode": "standard"}
+        config = Config(retries=retries, read_timeout=60, parameter_validation=is_careful)
         session: Any = boto3.Session(access_key_id, secret, region_name=self.region)
         return session.client(service, endpoint_url=self.endpoint, config=config, **how)
 
@@ -154,9 +177,9 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(folder: Path, **settings: object) -> Iterator[ServerProcess]:
+def serving(folder: Path, network: PrivateNetwork | None = None, **settings: object) -> Iterator[ServerProcess]:
     """A started server, stopped at the end; by force if the test has failed."""
-    server = ServerProcess(folder, "", **settings)
+    server = ServerProcess(folder, "", network, **settings)
     try:
         server.start()
         yield server

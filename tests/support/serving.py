@@ -21,6 +21,7 @@ from headwater.model.types import OutputColumn, Scalar
 from headwater.server.app import Server
 from headwater.server.http import HttpLimits
 from headwater.wire.sigv4 import sign
+from support.keys import PROVIDER
 
 NOW_NS = 1_700_000_000_123_000_000
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -83,7 +84,7 @@ class MemoryQueries:
     gate: threading.Event = field(default_factory=threading.Event)
     waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def run(self, text, client_token=None, next_token=None, max_rows=None):
+    def run(self, caller, text, client_token=None, next_token=None, max_rows=None, is_wanted=lambda: True):
         match text:
             case "SELECT 1":
                 return Page(next_token="more" if max_rows == 1 else None)
@@ -106,7 +107,7 @@ class MemoryInstance:
         self.clock = FixedClock(NOW_NS)
         randomness = random.Random(1).randbytes
         self.catalog = Catalog.open(
-            LocalFiles(), directory, ACCOUNT, REGION, self.clock, randomness, self.config.limits
+            LocalFiles(), directory, PROVIDER, ACCOUNT, REGION, self.clock, randomness, self.config.limits
         )
         self.token_key = b"k" * 32
         self.ingest = MemoryIngest(self.catalog)

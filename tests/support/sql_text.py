@@ -239,7 +239,10 @@ def _interval(node: tree.IntervalLiteral) -> str:
 
 
 def _unary(node: tree.Unary) -> str:
-    # A sign before digits would become part of them, and a second minus would begin a comment.
+    if isinstance(node.operand, tree.Unary):
+        # No parentheses, which would be a level each; but two minus signs together would begin a comment.
+        return f"{node.operator} {to_text(node.operand)}"
+    # A sign before digits would become part of them.
     is_bare = _binding(node.operand) >= _PRIMARY and not isinstance(node.operand, tree.IntegerLiteral)
     operand = to_text(node.operand)
     return f"{node.operator}{operand}" if is_bare else f"{node.operator}({operand})"
@@ -359,6 +362,7 @@ _PRINTERS: dict[type[tree.Node], Callable[[Any], str]] = {
     tree.NamedWindow: lambda node: f"{_name(node.name)} AS {to_text(node.window)}",
     tree.ScalarType: _scalar_type,
     tree.ArrayType: lambda node: f"array({to_text(node.element)})",
+    tree.MapType: lambda node: f"map({to_text(node.key)}, {to_text(node.value)})",
     tree.RowField: lambda node: _words("" if node.name is None else _name(node.name), to_text(node.type)),
     tree.RowType: lambda node: f"row({_commas(node.fields)})",
     tree.Table: _table,

@@ -1,7 +1,8 @@
 """`headwater certs DIR`: make a certificate authority and a server certificate for development, and say what next.
 
 The authority is made once and kept, so that clients which trust it go on doing so; the server certificate is made anew
-by every run, for `localhost` and the hosts that are named. Not for production: whoever reads `ca-key.pem` can be any
+by every run, for `localhost`, the hosts that are named, and those that AWS's clients call when nobody tells them where
+to go. Not for production: whoever reads `ca-key.pem` can be any
 server to the clients that trust `ca.pem`.
 """
 
@@ -12,6 +13,7 @@ import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
 
 from cryptography import x509
@@ -22,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from headwater.errors import Invalid, Unavailable
 from headwater.files import Files, LocalFiles
 from headwater.model.time import NS_PER_S, Clock, SystemClock
+from headwater.server.endpoints import service_hosts
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 CA_DAYS = 3_650
@@ -44,6 +47,14 @@ export NODE_EXTRA_CA_CERTS={ca}
 # A running server reads a new certificate when it is sent SIGHUP. Valid for: {hosts}.
 """
 
+NEXT_AS_AWS = """
+# For clients of {region} without any endpoint setting, in the hosts file of their machine (here: this one):
+127.0.0.1 {hosts}
+# and the server where they look for it; below port 1024 that takes a right of its own:
+headwater serve --listen 127.0.0.1:443 --cell-endpoints --region {region} \\
+    --tls-certificate {certificate} --tls-key {key}
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR", help="Folder of the files; made if it is not there.")
@@ -54,12 +65,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="Host that clients will call, beside localhost: a name, *.NAME or an address. May be given many times.",
     )
+    parser.add_argument(
+        "--aws-region",
+        action="append",
+        default=[],
+        metavar="REGION",
+        help="Region whose service names clients will call, as they do without an endpoint setting: ingest, query and "
+        "their cells under timestream.REGION.amazonaws.com. May be given many times.",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the files and print what to do next. Raises Invalid for a host or a damaged file, Unavailable."""
     directory = arguments.directory.absolute()
-    hosts = (*LOCAL_HOSTS, *(host for host in arguments.host if host not in LOCAL_HOSTS))
+    of_aws = {region: service_hosts(region) for region in arguments.aws_region}
+    hosts = tuple(dict.fromkeys((*LOCAL_HOSTS, *arguments.host, *chain.from_iterable(of_aws.values()))))
     try:
         is_new = make(LocalFiles(), directory, hosts, SystemClock())
     except OSError as error:
@@ -67,16 +87,14 @@ def run(arguments: argparse.Namespace) -> int:
     made = (
         "A certificate authority and a server certificate" if is_new else "A server certificate of the authority there"
     )
-    print(
-        NEXT.format(
-            made=f"{made}: {directory}",
-            certificate=shlex.quote(str(directory / "server.pem")),
-            key=shlex.quote(str(directory / "server-key.pem")),
-            ca=shlex.quote(str(directory / "ca.pem")),
-            hosts=", ".join(hosts),
-        ),
-        end="",
-    )
+    files = {
+        "certificate": shlex.quote(str(directory / "server.pem")),
+        "key": shlex.quote(str(directory / "server-key.pem")),
+        "ca": shlex.quote(str(directory / "ca.pem")),
+    }
+    print(NEXT.format(made=f"{made}: {directory}", hosts=", ".join(hosts), **files), end="")
+    for region, names in of_aws.items():
+        print(NEXT_AS_AWS.format(region=region, hosts=" ".join(names), **files), end="")
     return 0
 
 

@@ -9,20 +9,22 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.syntax import Syntax
 
+from headwater.catalog.catalog import CATALOG_FILE
 from headwater.cli.demo_checks import CheckFailed, Rows, check_after_crash, check_counts, check_same, check_values
 from headwater.cli.demo_client import REFUSED, UNANSWERED, query_client, write_client
 from headwater.cli.demo_data import DATABASE, Devops, Request, Video, Workload
@@ -36,6 +38,10 @@ FLUSH_AGE_S = 2.0
 """Much shorter than the default, so that blocks can be weighed a moment after loading."""
 
 FLUSH_TIMEOUT_S = 30.0
+BLOCKS_OF_TABLE = (
+    "SELECT sum(blocks.rows), sum(blocks.bytes) FROM blocks JOIN tables ON tables.id = blocks.table_id"
+    " WHERE tables.name = ?"
+)
 ROWS_SHOWN = 8
 PAPER_WIDTH = 140
 RETENTION = {"MemoryStoreRetentionPeriodInHours": 24, "MagneticStoreRetentionPeriodInDays": 7}
@@ -155,9 +161,8 @@ class Demo:
         multi = replace(single, is_multi=True)
         sizes = {}
         for workload in (single, multi):
-            before = self._block_folders()
             self._load(workload)
-            sizes[workload.table] = self._block_bytes(before, workload.records)
+            sizes[workload.table] = self._block_bytes(workload)
         self._print_sizes(sizes, scale.devices * scale.video_instants)
         rows = check_same(self._show(REASSEMBLED), self._show(MULTI))
         self._console.print(f"[green]Checked:[/] both answers have the same {rows:,} rows.")
@@ -271,21 +276,21 @@ class Demo:
         self._console.print(f"[bold]{took}[/]; {shown}")
         return [values(row) for row in rows]
 
-    def _block_folders(self) -> set[Path]:
-        return set((self._server.data / "blocks").iterdir())
+    def _block_bytes(self, workload: Workload) -> int:
+        """The size of the blocks of the workload's table, when all its records are in them.
 
-    def _block_bytes(self, before: set[Path], records: int) -> int:
-        """The size of the blocks of a table that had none, when all its records are in them.
-
-        Blocks are Parquet files in a folder for each table: the demo reads their row counts as any program could.
+        Blocks are encrypted, but the manifest is a table of SQLite, which any program can read beside the server.
         """
         started = time.monotonic()
         while time.monotonic() - started < FLUSH_TIMEOUT_S:
-            blocks = [block for folder in self._block_folders() - before for block in folder.glob("*.parquet")]
-            if sum(pq.read_metadata(block).num_rows for block in blocks) == records:
-                return sum(block.stat().st_size for block in blocks)
+            with closing(
+                sqlite3.connect(f"{(self._server.data / CATALOG_FILE).as_uri()}?mode=ro", uri=True)
+            ) as catalog:
+                rows, size = catalog.execute(BLOCKS_OF_TABLE, [workload.table]).fetchone()
+            if rows == workload.records:
+                return int(size)
             time.sleep(0.2)
-        raise CheckFailed(f"{records:,} records were not in blocks after {FLUSH_TIMEOUT_S:g} s")
+        raise CheckFailed(f"{workload.records:,} records were not in blocks after {FLUSH_TIMEOUT_S:g} s")
 
     def _print_sizes(self, sizes: Mapping[str, int], observations: int) -> None:
         self._console.print(f"On disk, compressed, {observations:,} observations of four measures:")

@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import ssl
 import threading
 from collections.abc import Callable
 
 import structlog
 import uvloop
 
-from headwater.config import ServerSettings
+from headwater.files import LocalFiles
 from headwater.server.chain import Chain
 from headwater.server.http import Connections, HttpLimits
 from headwater.server.needs import Instance
+from headwater.server.tls import Tls, tls_of
 
 STOP_GRACE_S = 10.0
 BACKLOG = 1_024
@@ -34,7 +34,8 @@ def serve(instance: Instance, on_ready: OnReady, randomness: Randomness = os.ura
     """Serve `instance` at its configured address until SIGTERM or SIGINT.
 
     `on_ready` gets the bound host and port once clients are answered. After the first signal running requests have
-    10 s to finish, a second one ends them at once. Raises OSError if it cannot listen or read the TLS files.
+    10 s to finish, a second one ends them at once. Raises OSError if it cannot listen, Invalid if it cannot use the
+    TLS files.
     """
     Server(instance, on_ready, randomness).run()
 
@@ -51,6 +52,7 @@ class Server:
     ) -> None:
         self._instance = instance
         self._settings = instance.config.server
+        self._files = LocalFiles()
         self._on_ready = on_ready
         self._limits = limits or http_limits(instance)
         self._chain = Chain(instance, randomness)
@@ -71,7 +73,7 @@ class Server:
 
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()
-        context = tls_context(self._settings)
+        tls = tls_of(self._settings, self._files, self._instance.clock)
         with self._lock:
             self._wake = asyncio.Event()
             self._loop = loop
@@ -80,12 +82,12 @@ class Server:
             self._settings.host,
             self._settings.port,
             backlog=BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=TLS_HANDSHAKE_S if context else None,
+            ssl=tls.context if tls else None,
+            ssl_handshake_timeout=TLS_HANDSHAKE_S if tls else None,
         )
         sweep = loop.create_task(self._connections.sweep())
         try:
-            self._listen_to_signals(loop, context)
+            self._listen_to_signals(loop, tls)
             host, port = listener.sockets[0].getsockname()[:2]
             _log.info("listening", host=host, port=port)
             self._on_ready(host, port)
@@ -115,22 +117,13 @@ class Server:
             except TimeoutError:
                 continue
 
-    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None) -> None:
+    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop, tls: Tls | None) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        if context is not None:
-            loop.add_signal_handler(signal.SIGHUP, self._reload_certificate, context)
-
-    def _reload_certificate(self, context: ssl.SSLContext) -> None:
-        """Read the TLS files again; new connections use them. Files that cannot be read change nothing."""
-        try:
-            _load_certificate(context, self._settings)
-        except OSError as error:
-            _log.error("certificate not reloaded", reason=str(error))
-        else:
-            _log.info("certificate reloaded")
+        if tls is not None:
+            loop.add_signal_handler(signal.SIGHUP, tls.reload)
 
 
 def http_limits(instance: Instance) -> HttpLimits:
@@ -141,18 +134,3 @@ def http_limits(instance: Instance) -> HttpLimits:
         head_lines=limits.header_lines,
         connections=server.connections,
     )
-
-
-def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
-    """The server's side of TLS 1.2 or newer, or None for plain HTTP. Raises OSError."""
-    if settings.tls_certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load_certificate(context, settings)
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, settings: ServerSettings) -> None:
-    assert settings.tls_certificate is not None
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)

@@ -10,14 +10,17 @@ import re
 
 from headwater.config import ServerSettings
 from headwater.errors import Invalid, NotFound
+from headwater.model.region import partition_of
 
-_ARN = re.compile(r"arn:aws:timestream:(?P<region>[^:/]+):(?P<account>[^:/]+):(?P<resource>.+)", re.DOTALL)
+_ARN = re.compile(
+    r"arn:(?P<partition>[^:/]+):timestream:(?P<region>[^:/]+):(?P<account>[^:/]+):(?P<resource>.+)", re.DOTALL
+)
 _DATABASE = re.compile(r"database/(?P<database>[^/]+)(?:/table/(?P<table>[^/]+))?")
 _SCHEDULED_QUERY = re.compile(r"scheduled-query/(?P<name>[^/]+)")
 
 
 def database_arn(server: ServerSettings, database: str) -> str:
-    return f"arn:aws:timestream:{server.region}:{server.account}:database/{database}"
+    return f"arn:{partition_of(server.region)}:timestream:{server.region}:{server.account}:database/{database}"
 
 
 def table_arn(server: ServerSettings, database: str, table: str) -> str:
@@ -37,6 +40,7 @@ def names_in(server: ServerSettings, arn: str) -> tuple[str, str | None]:
     query = _SCHEDULED_QUERY.fullmatch(found["resource"])
     if names is None and query is None:
         raise Invalid(f"The resource ARN {arn} is invalid.")
-    if names is None or (found["region"], found["account"]) != (server.region, server.account):
+    here = (partition_of(server.region), server.region, server.account)
+    if names is None or (found["partition"], found["region"], found["account"]) != here:
         raise NotFound("scheduled query" if query else "resource", arn)
     return names["database"], names["table"]

@@ -116,27 +116,29 @@ class Chain:
 
     async def _slowly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
         loop = asyncio.get_running_loop()
-        decoded = await loop.run_in_executor(self._quick, self._admit, operation, request)
+        decoded, call = await loop.run_in_executor(self._quick, self._admit, operation, request)
         if self._slow_count >= self._slow_limit:
             raise Throttled("Too many queries are running or waiting. Send again later.")
         self._slow_count += 1
         try:
             answer: bytes | Mapping[str, object] = await loop.run_in_executor(
-                self._slow, operation.run, self._instance, decoded, _call(request)
+                self._slow, operation.run, self._instance, decoded, call
             )
             return answer
         finally:
             self._slow_count -= 1
 
     def _admit_and_run(self, operation: Operation, request: HttpRequest) -> Any:
-        return operation.run(self._instance, self._admit(operation, request), _call(request))
+        decoded, call = self._admit(operation, request)
+        return operation.run(self._instance, decoded, call)
 
-    def _admit(self, operation: Operation, request: HttpRequest) -> Any:
+    def _admit(self, operation: Operation, request: HttpRequest) -> tuple[Any, Call]:
         """Check the signature on the raw bytes, then read the body. Raises Unauthenticated, Malformed, InvalidShape."""
         server = self._instance.config.server
+        principal = ""
         if not server.insecure_dev:
             path, _, query = request.target.partition("?")
-            sigv4.verify(
+            principal = sigv4.verify(
                 request.method,
                 path,
                 query,
@@ -147,7 +149,7 @@ class Chain:
                 region=server.region,
                 skew_s=server.clock_skew_s,
             )
-        return operation.decode(request.body, self._instance.config.limits)
+        return operation.decode(request.body, self._instance.config.limits), _call(request, principal)
 
 
 def operation_of(request: HttpRequest) -> Operation:
@@ -165,9 +167,14 @@ def operation_of(request: HttpRequest) -> Operation:
     return operation
 
 
-def _call(request: HttpRequest) -> Call:
+def _call(request: HttpRequest, principal: str) -> Call:
     agents = (request.header(name) for name in (b"user-agent", b"x-amz-user-agent"))
-    return Call(host=request.header(b"host") or "", user_agent=" ".join(agent for agent in agents if agent))
+    return Call(
+        host=request.header(b"host") or "",
+        user_agent=" ".join(agent for agent in agents if agent),
+        principal=principal,
+        is_wanted=request.is_wanted,
+    )
 
 
 def _log_request(

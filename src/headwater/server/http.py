@@ -45,12 +45,16 @@ class HttpLimits:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One whole request. Header names are lower case, values as received; `target` is the raw path and query."""
+    """One whole request. Header names are lower case, values as received; `target` is the raw path and query.
+
+    `is_wanted` tells, from any thread, whether somebody still waits for the answer.
+    """
 
     method: str
     target: str
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    is_wanted: Callable[[], bool] = lambda: True
 
     def header(self, name: bytes) -> str | None:
         """The value of a header that came exactly once, else None."""
@@ -244,7 +248,7 @@ class Connection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method = self._parser.get_method().decode("latin-1")
-        request = HttpRequest(method, self._url.decode("latin-1"), self._headers, body)
+        request = HttpRequest(method, self._url.decode("latin-1"), self._headers, body, self._is_waited_for)
         keep_alive = self._parser.should_keep_alive()
         self._start_request()
         self._set_stage(Stage.IDLE)
@@ -301,6 +305,10 @@ class Connection(asyncio.Protocol):
     def _is_lost(self) -> bool:
         return self._transport.is_closing()
 
+    def _is_waited_for(self) -> bool:
+        """A client that has ended its side may still read, but those that ended altogether look the same for long."""
+        return not (self._has_ended or self._is_lost())
+
     def _head_refusal(self) -> Refusal | None:
         """What the head alone forbids, before any byte of the body is read."""
         by_name = dict(self._headers)
@@ -344,6 +352,9 @@ class Connection(asyncio.Protocol):
         """Answer what is queued, one after the other; ends when the queue is empty."""
         while self._queue and not self._is_lost():
             item, is_last = self._queue.popleft()
+            if not self._queue:
+                # Only who reads hears that the client has gone.
+                self._transport.resume_reading()
             is_refusal = isinstance(item, Refusal)
             response = self._all.refuse(item) if isinstance(item, Refusal) else await self._all.handler(item)
             if isinstance(item, HttpRequest) and item.method == "HEAD":

@@ -5,19 +5,32 @@ Operations are written against this, so that a test of the server needs no store
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
 from headwater.config import Config
 from headwater.ingest.write import Ingested
+from headwater.model.account import AccountSettings
 from headwater.model.table import Database, Retention, Table
 from headwater.model.time import Clock
 from headwater.model.types import OutputColumn
+from headwater.query.token import Caller
+from headwater.sql.plan import Prepared
 from headwater.wire.write_records import WriteRecordsRequest
 
 
+class Account(Protocol):
+    @property
+    def settings(self) -> AccountSettings: ...
+
+    def change(self, changed: Callable[[AccountSettings], AccountSettings]) -> AccountSettings: ...
+
+
 class Catalog(Protocol):
+    @property
+    def query_account(self) -> Account: ...
+
     def create_database(self, name: str, kms_key_id: str | None, tags: Mapping[str, str]) -> Database: ...
 
     def database(self, name: str) -> Database: ...
@@ -83,12 +96,19 @@ class QueryAnswer(Protocol):
 class Queries(Protocol):
     def run(
         self,
+        caller: Caller,
         text: str,
         client_token: str | None = None,
         next_token: str | None = None,
         max_rows: int | None = None,
+        is_wanted: Callable[[], bool] = ...,
     ) -> QueryAnswer:
         """One page of a query. Waits for it, within the minute that a client waits for an answer."""
+
+    def prepare(self, text: str) -> Prepared: ...
+
+    def cancel(self, caller: Caller, query_id: str) -> str:
+        """End a run; the answer is a text for its client."""
 
 
 class Instance(Protocol):

@@ -71,20 +71,26 @@ OPERATIONS: dict[str, Operation] = {
         Operation("ResumeBatchLoadTask", _shape(shapes.ResumeBatchLoadTaskRequest), write_api.resume_batch_load_task),
         Operation("DescribeEndpoints", _shape(shapes.DescribeEndpointsRequest), write_api.describe_endpoints),
         Operation("Query", _shape(shapes.QueryRequest), query_api.query, is_slow=True),
+        Operation("PrepareQuery", _shape(shapes.PrepareQueryRequest), query_api.prepare_query, is_slow=True),
+        Operation(
+            "DescribeAccountSettings",
+            _shape(shapes.DescribeAccountSettingsRequest),
+            query_api.describe_account_settings,
+        ),
+        Operation(
+            "UpdateAccountSettings", _shape(shapes.UpdateAccountSettingsRequest), query_api.update_account_settings
+        ),
+        Operation("CancelQuery", _shape(shapes.CancelQueryRequest), query_api.cancel_query),
     )
 }
 
 NOT_BUILT = frozenset(
     {
-        "CancelQuery",
         "CreateScheduledQuery",
         "DeleteScheduledQuery",
-        "DescribeAccountSettings",
         "DescribeScheduledQuery",
         "ExecuteScheduledQuery",
         "ListScheduledQueries",
-        "PrepareQuery",
-        "UpdateAccountSettings",
         "UpdateScheduledQuery",
     }
 )

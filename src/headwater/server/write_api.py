@@ -6,14 +6,16 @@ raise the faults. Source of all shapes: write-api.md 3, 4, 6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import msgspec
 
 from headwater.errors import Invalid, NotFound
+from headwater.ingest.names import check_dimension_name
 from headwater.ingest.write import Ingested
+from headwater.model.limits import Limits
 from headwater.model.table import Database, Retention, Table
 from headwater.model.time import epoch_seconds
 from headwater.server import tokens
@@ -33,11 +35,14 @@ ENDPOINT_CACHE_MINUTES = 1_440
 class Call:
     """What an operation may know of its request beside the body. `host` is the signed Host header.
 
-    `user_agent` is all that the client says of itself; it may be empty, and signed or not.
+    `user_agent` is all that the client says of itself; it may be empty, and signed or not. `principal` is the access
+    key that signed, empty where signatures are not looked at. `is_wanted` tells whether the client still waits.
     """
 
     host: str
     user_agent: str
+    principal: str = ""
+    is_wanted: Callable[[], bool] = lambda: True
 
 
 def create_database(instance: Instance, request: shapes.CreateDatabaseRequest, _: Call) -> Members:
@@ -79,7 +84,7 @@ def create_table(instance: Instance, request: shapes.CreateTableRequest, _: Call
         request.table_name,
         _retention(request.retention_properties),
         _magnetic_writes(request.magnetic_store_write_properties),
-        _partition_key(request.schema),
+        _new_partition_key(request.schema, instance.config.limits),
         tags_of(request.tags),
     )
     return {"Table": _table(instance, table)}
@@ -201,6 +206,16 @@ def _magnetic_writes(sent: shapes.MagneticStoreWriteProperties | None) -> dict[s
     """The structure with just the members that were sent: answers echo it."""
     members: dict[str, object] | None = msgspec.to_builtins(sent)
     return members
+
+
+def _new_partition_key(schema: shapes.Schema | None, limits: Limits) -> tuple[dict[str, str], ...] | None:
+    """A key that no record could have would make the table useless. Raises Invalid; that it does is a guess."""
+    key = _partition_key(schema)
+    for name in (part["Name"] for part in key or () if "Name" in part):
+        check_dimension_name(name)
+        if len(name) > limits.dimension_name_bytes:
+            raise Invalid(f"The dimension name {name} exceeds the maximum of {limits.dimension_name_bytes} bytes.")
+    return key
 
 
 def _partition_key(schema: shapes.Schema | None) -> tuple[dict[str, str], ...] | None:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from headwater.errors import QueryFailed
 from headwater.model.time import NS_PER_DAY
-from headwater.model.types import Array, OutputColumn, Row, Scalar, SqlType, Timeseries
+from headwater.model.types import Array, Map, OutputColumn, Row, Scalar, SqlType, Timeseries, as_sent
 
 CHUNK_ROWS = 16_384
 
@@ -61,7 +61,7 @@ def double_texts(values: pa.Array) -> pa.Array:
     is_whole = is_plain & (numbers == np.trunc(numbers))
     if is_whole.any():
         ends = pc.if_else(pa.array(is_whole), pa.scalar(".0", _TEXT), pa.scalar("", _TEXT))
-        texts = _joined(texts, ends)
+        texts = joined(texts, ends)
     is_odd = pc.and_(pa.array(~is_plain), pc.is_valid(values))
     if not pc.any(is_odd).as_py():
         return texts
@@ -98,7 +98,7 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 
 def _chunk(arrays: list[pa.Array], columns: Sequence[OutputColumn]) -> list[bytes]:
     data = [_datums(array, column.type) for array, column in zip(arrays, columns, strict=True)]
-    rows = _joined('{"Data":[', *_between(data, ","), "]}")
+    rows = joined('{"Data":[', *_between(data, ","), "]}")
     encoded: list[bytes] = pc.cast(rows, pa.large_binary()).to_pylist()
     return encoded
 
@@ -107,14 +107,16 @@ def _datums(array: pa.Array, sql_type: SqlType) -> pa.Array:
     """Each value as the JSON of one Datum; never NULL."""
     match sql_type:
         case Scalar():
-            made = _joined('{"ScalarValue":"', _texts(array, sql_type), '"}')
+            made = joined('{"ScalarValue":"', scalar_texts(array, sql_type), '"}')
         case Array(element):
-            made = _joined('{"ArrayValue":[', _lists(array, _datums(array.flatten(), element)), "]}")
+            made = joined('{"ArrayValue":[', list_texts(array, _datums(array.flatten(), element)), "]}")
         case Timeseries(value):
-            made = _joined('{"TimeSeriesValue":[', _lists(array, _points(array.flatten(), value)), "]}")
+            made = joined('{"TimeSeriesValue":[', list_texts(array, _points(array.flatten(), value)), "]}")
+        case Map():
+            return _datums(array, as_sent(sql_type))
         case Row(fields):
             data = [_datums(part, field.type) for part, field in zip(array.flatten(), fields, strict=True)]
-            made = _joined('{"RowValue":{"Data":[', *_between(data, ","), "]}}")
+            made = joined('{"RowValue":{"Data":[', *_between(data, ","), "]}}")
     if array.null_count == 0:
         return made
     return pc.if_else(pc.is_valid(array), made, pa.scalar(_NULL, _TEXT))
@@ -122,10 +124,10 @@ def _datums(array: pa.Array, sql_type: SqlType) -> pa.Array:
 
 def _points(structs: pa.StructArray, value: SqlType) -> pa.Array:
     times, values = structs.flatten()
-    return _joined('{"Time":"', _texts(times, Scalar.TIMESTAMP), '","Value":', _datums(values, value), "}")
+    return joined('{"Time":"', scalar_texts(times, Scalar.TIMESTAMP), '","Value":', _datums(values, value), "}")
 
 
-def _lists(array: pa.Array, elements: pa.Array) -> pa.Array:
+def list_texts(array: pa.Array, elements: pa.Array) -> pa.Array:
     """The JSON of all elements of each list, with commas between. NULL lists are empty here."""
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
@@ -133,10 +135,10 @@ def _lists(array: pa.Array, elements: pa.Array) -> pa.Array:
     return pc.binary_join(lists, pa.scalar(",", _TEXT))
 
 
-def _texts(array: pa.Array, scalar: Scalar) -> pa.Array:
+def scalar_texts(array: pa.Array, scalar: Scalar) -> pa.Array:
     """The ScalarValue of each value, JSON-escaped; NULL where the value is."""
     match scalar:
-        case Scalar.VARCHAR:
+        case Scalar.VARCHAR | Scalar.VARBINARY | Scalar.JSON:
             return _varchar_texts(array)
         case Scalar.DOUBLE:
             return double_texts(array)
@@ -193,16 +195,16 @@ def _day_to_second_texts(array: pa.Array) -> pa.Array:
     sign, size = _signed(array)
     days, rest = np.divmod(size, np.uint64(NS_PER_DAY))
     clock = pa.array(rest.astype(np.int64)).cast(pa.time64("ns"))
-    return _joined(sign, pa.array(days).cast(_TEXT), " ", clock.cast(_TEXT))
+    return joined(sign, pa.array(days).cast(_TEXT), " ", clock.cast(_TEXT))
 
 
 def _year_to_month_texts(array: pa.Array) -> pa.Array:
     sign, size = _signed(array)
     years, months = np.divmod(size, np.uint64(12))
-    return _joined(sign, pa.array(years).cast(_TEXT), "-", pa.array(months).cast(_TEXT))
+    return joined(sign, pa.array(years).cast(_TEXT), "-", pa.array(months).cast(_TEXT))
 
 
-def _joined(*parts: pa.Array | str) -> pa.Array:
+def joined(*parts: pa.Array | str) -> pa.Array:
     """The texts of all parts glued together, value by value; NULL where any part is."""
     scalars = [pa.scalar(part, _TEXT) if isinstance(part, str) else part for part in parts]
     return pc.binary_join_element_wise(*scalars, pa.scalar("", _TEXT))
@@ -214,13 +216,15 @@ def _between(parts: Sequence[pa.Array], separator: str) -> list[pa.Array | str]:
 
 
 def _type_info(sql_type: SqlType) -> dict[str, object]:
-    match sql_type:
-        case Scalar():
-            return {"ScalarType": sql_type.name}
+    match as_sent(sql_type):
+        case Scalar() as scalar:
+            return {"ScalarType": scalar.name}
         case Array(element):
             return {"ArrayColumnInfo": {"Type": _type_info(element)}}
         case Timeseries(value):
             return {"TimeSeriesMeasureValueColumnInfo": {"Type": _type_info(value)}}
+        case Map():
+            raise AssertionError("a map is not sent as one")
         case Row(fields):
             infos = []
             for field in fields:

@@ -280,3 +280,44 @@ class QueryRequest(Shape, frozen=True):
     next_token: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
     max_rows: Annotated[int, Meta(ge=1, le=1000)] | None = None
     query_insights: QueryInsights | None = None
+
+
+class CancelQueryRequest(Shape, frozen=True):
+    query_id: Annotated[str, matching(r"[a-zA-Z0-9]+", low=1, high=64)]
+
+
+class PrepareQueryRequest(Shape, frozen=True):
+    query_string: Annotated[str, Meta(min_length=1, max_length=262_144, extra=SENSITIVE)]
+    validate_only: bool | None = None
+
+
+class DescribeAccountSettingsRequest(Shape, frozen=True):
+    pass
+
+
+Integer32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+class SnsConfiguration(Shape, frozen=True):
+    topic_arn: Annotated[str, Meta(min_length=1, max_length=2048)]
+
+
+class AccountNotification(Shape, frozen=True, kw_only=True):
+    sns_configuration: SnsConfiguration | None = None
+    role_arn: Annotated[str, Meta(min_length=1, max_length=2048)]
+
+
+class ProvisionedCapacity(Shape, frozen=True):
+    target_query_tcu: Integer32 = field(name="TargetQueryTCU")
+    notification_configuration: AccountNotification | None = None
+
+
+class QueryCompute(Shape, frozen=True):
+    compute_mode: Literal["ON_DEMAND", "PROVISIONED"] | None = None
+    provisioned_capacity: ProvisionedCapacity | None = None
+
+
+class UpdateAccountSettingsRequest(Shape, frozen=True):
+    max_query_tcu: Integer32 | None = field(name="MaxQueryTCU", default=None)
+    query_pricing_model: Literal["BYTES_SCANNED", "COMPUTE_UNITS"] | None = None
+    query_compute: QueryCompute | None = None

@@ -13,13 +13,15 @@ Dimension lists repeat from request to request, so each is decoded once: its byt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import astuple
 
 from headwater.errors import Malformed
 from headwater.model.limits import Limits
@@ -100,6 +102,27 @@ class Dimensions:
     is_shared: bool
 
 
+class Members(NamedTuple):
+    """What the records carry themselves, member by member instead of record by record; None is absent.
+
+    The same as the records hold, for those who ask one thing of all of them. In the order of `RecordShape`.
+    """
+
+    dimensions: tuple[Raw | None, ...]
+    measure_name: tuple[str | None, ...]
+    measure_value: tuple[str | None, ...]
+    measure_value_type: tuple[str | None, ...]
+    time: tuple[str | None, ...]
+    time_unit: tuple[str | None, ...]
+    version: tuple[int | None, ...]
+    measure_values: tuple[list[MeasureValue] | None, ...]
+
+    @classmethod
+    def of(cls, records: list[Record]) -> Members:
+        """At least one record."""
+        return cls(*zip(*map(astuple, records), strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class WriteRecordsRequest:
     """A request that meets every constraint of the service model.
@@ -112,6 +135,7 @@ class WriteRecordsRequest:
     common: Record
     common_dimensions: Dimensions
     records: list[Record]
+    members: Members
     dimensions: list[Dimensions]
 
 
@@ -141,13 +165,15 @@ _dimensions_decoder = msgspec.json.Decoder(DimensionList)
 def _decode(body: bytes) -> WriteRecordsRequest:
     shape = _decoder.decode(body)
     common = shape.common_attributes or _NOTHING_COMMON
+    members = Members.of(shape.records)
     return WriteRecordsRequest(
         database=shape.database_name,
         table=shape.table_name,
         common=common,
-        common_dimensions=_dimensions(common.dimensions),
+        common_dimensions=_dimensions((common.dimensions,))[0],
         records=shape.records,
-        dimensions=[_dimensions(record.dimensions) for record in shape.records],
+        members=members,
+        dimensions=_dimensions(members.dimensions),
     )
 
 
@@ -159,22 +185,34 @@ SHARED_LISTS_MAX = 32_768
 """Bounds of the cache. A list of ten takes some 2.5 KB here, less than a live series takes in the store."""
 
 
-def _dimensions(raw: Raw | None) -> Dimensions:
-    if raw is None:
-        return _NO_DIMENSIONS
-    text = bytes(raw)
-    return _shared_list(text) if len(text) <= SHARED_LIST_BYTES_MAX else _read_list(text, is_shared=False)
+def _dimensions(sent: Sequence[Raw | None]) -> list[Dimensions]:
+    """What these lists say. Raises what msgspec does."""
+    texts = [b"null" if raw is None else bytes(raw) for raw in sent]
+    try:
+        return list(map(_shared_list, texts))
+    except _TooLong:
+        return [
+            _shared_list(text) if len(text) <= SHARED_LIST_BYTES_MAX else _read_list(text, is_shared=False)
+            for text in texts
+        ]
+
+
+class _TooLong(Exception):
+    """A list is not kept."""
 
 
 @lru_cache(maxsize=SHARED_LISTS_MAX)
 def _shared_list(text: bytes) -> Dimensions:
+    if len(text) > SHARED_LIST_BYTES_MAX:
+        raise _TooLong
     return _NO_DIMENSIONS if text == b"null" else _read_list(text, is_shared=True)
 
 
 def _read_list(text: bytes, is_shared: bool) -> Dimensions:
     dimensions = _dimensions_decoder.decode(text)
-    quotes = sum(8 if d.dimension_value_type is None else 12 for d in dimensions)
-    return Dimensions(tuple((d.name, d.value) for d in dimensions), quotes, is_shared)
+    typed = sum([one.dimension_value_type is not None for one in dimensions])
+    pairs = tuple([(one.name, one.value) for one in dimensions])
+    return Dimensions(pairs, 8 * len(pairs) + 4 * typed, is_shared)
 
 
 def _quotes_in(body: bytes) -> int:
@@ -190,26 +228,18 @@ def _quotes_of(request: WriteRecordsRequest) -> int:
     """Quotation marks of a body in which what was decoded occurs once and nothing else is said."""
     quotes = 2 * len(("DatabaseName", request.database, "TableName", request.table, "Records"))
     if request.common is not _NOTHING_COMMON:
-        quotes += 2 + _record_quotes(request.common, request.common_dimensions)
-    return quotes + sum(map(_record_quotes, request.records, request.dimensions))
+        quotes += 2 + _member_quotes(Members.of([request.common]), [request.common_dimensions])
+    return quotes + _member_quotes(request.members, request.dimensions)
 
 
-def _record_quotes(record: Record, dimensions: Dimensions) -> int:
-    quotes = 0
-    if record.dimensions is not None:
-        quotes += 2 + dimensions.quotes
-    if record.measure_name is not None:
-        quotes += 4
-    if record.measure_value is not None:
-        quotes += 4
-    if record.measure_value_type is not None:
-        quotes += 4
-    if record.time is not None:
-        quotes += 4
-    if record.time_unit is not None:
-        quotes += 4
-    if record.version is not None:
-        quotes += 2
-    if record.measure_values is not None:
-        quotes += 2 + 12 * len(record.measure_values)
-    return quotes
+def _member_quotes(members: Members, dimensions: Sequence[Dimensions]) -> int:
+    """Two for the name of each member that is there, two for a text, and those of what lies deeper."""
+    quotes = 4 * sum(map(_count_of, members)) - 2 * sum(map(_count_of, (members.dimensions, members.version)))
+    quotes += 12 * sum(map(len, filter(None, members.measure_values))) - 2 * _count_of(members.measure_values)
+    return quotes + sum([own.quotes for own in dimensions])
+
+
+def _count_of(member: Sequence[object]) -> int:
+    """How many records have it."""
+    # To count None among other things compares each; all() does not, and most members are in all records or in none.
+    return len(member) if all(member) else len(member) - member.count(None)

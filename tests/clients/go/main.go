@@ -1,8 +1,8 @@
 // What programs on the Go SDK (version 2) do with a server: each check asserts results and typed errors, in a
-// database of its own. `test_go.py` builds and runs it:
+// database of its own. `test_programs.py` builds and runs it:
 //
 //	checks ENDPOINT NAME...     the endpoint is given to the clients in code
-//	checks - NAME...            they find it in the AWS_ENDPOINT_URL* variables
+//	checks - NAME...            they find it in the AWS_ENDPOINT_URL* variables, or where AWS would be
 //	checks                      print the names
 package main
 

@@ -71,6 +71,26 @@ def test_it_says_what_to_do_next_and_clients_that_do_so_trust_the_server(
         shaken(directory, "other.example.com", directory / "ca.pem")
 
 
+def test_the_names_of_aws_and_where_they_lead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", str(tmp_path), "--aws-region", "us-east-1", "--aws-region", "eu-west-1"]) == 0
+    out = capsys.readouterr().out
+    for region in ("us-east-1", "eu-west-1"):
+        names = [f"{name}.timestream.{region}.amazonaws.com" for name in ("ingest", "query")]
+        cells = [f"{name}-cell1.timestream.{region}.amazonaws.com" for name in ("ingest", "query")]
+        assert f"127.0.0.1 {' '.join((*names, *cells))}\n" in out
+        assert f"headwater serve --listen 127.0.0.1:443 --cell-endpoints --region {region} " in out
+        for name in (*names, *cells):
+            assert shaken(tmp_path, name, tmp_path / "ca.pem") == "TLSv1.3"
+    with pytest.raises(ssl.SSLError, match="Hostname mismatch"):
+        shaken(tmp_path, "query.timestream.eu-west-2.amazonaws.com", tmp_path / "ca.pem")
+
+
+def test_a_region_that_can_be_no_name_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", str(tmp_path), "--aws-region", "us east"]) == 1
+    assert "is neither a name nor an address" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_run_keeps_the_authority_and_adds_hosts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["certs", str(tmp_path)]) == 0
     before = {name: (tmp_path / name).read_bytes() for name in FILES}

@@ -18,9 +18,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from headwater.cli.certs import make as make_certs
-from headwater.files import LocalFiles
-from headwater.model.time import SystemClock
 from headwater.server.app import Server
 from support.serving import KEY, SECRET, TIMEOUT_S, Client, make_instance, running
 
@@ -179,8 +176,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from support.serving import make_instance
 from headwater.server.app import serve
-tls = dict(zip(("tls_certificate", "tls_key"), sys.argv[3:]))
-serve(make_instance(Path(sys.argv[1]), **tls), on_ready=lambda host, port: print(host, port, flush=True))
+serve(make_instance(Path(sys.argv[1])), on_ready=lambda host, port: print(host, port, flush=True))
 print("served", flush=True)
 """
 
@@ -228,47 +224,6 @@ def make_certificate(directory):
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files
-
-
-def presented(address, ca):
-    """The certificate that the server shows now, to a client that trusts `ca`."""
-    context = ssl.create_default_context(cafile=ca)
-    with (
-        socket.create_connection(address, TIMEOUT_S) as raw,
-        context.wrap_socket(raw, server_hostname="localhost") as client,
-    ):
-        return client.getpeercert(binary_form=True)
-
-
-def test_sighup_reloads_the_certificate_and_keeps_the_old_one_if_it_cannot(tmp_path):
-    tests, certs = str(Path(__file__).parents[2]), tmp_path / "certs"
-    make_certs(LocalFiles(), certs, ("localhost",), SystemClock())
-    files = [str(certs / "server.pem"), str(certs / "server-key.pem")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), tests, *files], stdout=subprocess.PIPE, text=True
-    )
-    lines = iter(process.stdout.readline, "")
-
-    def wait_for(text):
-        return next(line for line in lines if text in line)
-
-    try:
-        host, port = next(line for line in lines if line.startswith("127.0.0.1 ")).split()
-        address = host, int(port)
-        first = presented(address, certs / "ca.pem")
-        make_certs(LocalFiles(), certs, ("localhost",), SystemClock())
-        assert presented(address, certs / "ca.pem") == first
-        process.send_signal(signal.SIGHUP)
-        wait_for("certificate reloaded")
-        second = presented(address, certs / "ca.pem")
-        assert second == ssl.PEM_cert_to_DER_cert((certs / "server.pem").read_text()) != first
-        (certs / "server.pem").write_text("nothing")
-        process.send_signal(signal.SIGHUP)
-        wait_for("certificate not reloaded")
-        assert presented(address, certs / "ca.pem") == second
-    finally:
-        process.kill()
-        process.wait(TIMEOUT_S)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

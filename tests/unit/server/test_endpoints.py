@@ -6,7 +6,7 @@ import pytest
 
 from headwater.config import ServerSettings, load
 from headwater.errors import Invalid
-from headwater.server.endpoints import address_for
+from headwater.server.endpoints import address_for, service_hosts
 from support.serving import make_instance, running
 
 TLS = {"tls_certificate": "/c.pem", "tls_key": "/k.pem"}
@@ -19,28 +19,36 @@ JAVA_1 = "aws-sdk-java/1.12.780 Linux/6.1 OpenJDK_64-Bit_Server_VM/17"
 JAVA_2 = "aws-sdk-java/2.30.1 md/io#sync md/http#Apache ua/2.1 os/Linux lang/java#17"
 KOTLIN = "aws-sdk-kotlin/1.4.0 ua/2.1 api/timestream-query#1.4.0 os/linux lang/kotlin#2.1"
 RUST = "aws-sdk-rust/1.3.3 os/linux lang/rust/1.84.0"
+GO_1 = "aws-sdk-go/1.55.8 (go1.24; linux; amd64)"
+DOTNET = "aws-sdk-dotnet-coreclr/3.7.400.30 ua/2.0 os/linux lang/.NET_Core#8.0 md/ClientSync"
+RUBY = "aws-sdk-ruby3/3.211.0 ua/2.1 api/timestream_write#1.40.0 os/linux lang/ruby#3.3.0"
+PHP = "aws-sdk-php/3.336.2 OS/Linux#6.1 lang/php#8.3 GuzzleHttp/7"
+CPP = "aws-sdk-cpp/1.11.480 ua/2.1 api/Timestream_Write#1.11.480 os/Linux#6.1 lang/c++#C++17"
+SOTO = "Soto/6.0"
 
 
 def settings(**flags: str) -> ServerSettings:
     return load(flags, {}, None, processors=1).server
 
 
-@pytest.mark.parametrize("agent", ["", BOTO3, CLI, GO, JAVASCRIPT_2])
+@pytest.mark.parametrize("agent", ["", BOTO3, CLI, GO, GO_1, JAVASCRIPT_2, DOTNET, RUBY])
 def test_most_clients_get_the_host_they_called_as_a_url(agent: str) -> None:
     assert address_for(settings(), "127.0.0.1:8739", agent) == "http://127.0.0.1:8739"
     assert address_for(settings(**TLS), "db.example.com", agent) == "https://db.example.com"
     assert address_for(settings(), "[::1]:80", agent) == "http://[::1]:80"
 
 
-@pytest.mark.parametrize("agent", [JAVASCRIPT_3, JAVA_1, JAVA_2, KOTLIN])
+@pytest.mark.parametrize("agent", [JAVASCRIPT_3, JAVA_2, KOTLIN, PHP])
 def test_clients_that_replace_the_host_name_get_nothing_else(agent: str) -> None:
     assert address_for(settings(), "127.0.0.1:8739", agent) == "127.0.0.1"
     assert address_for(settings(**TLS), "db.example.com", agent) == "db.example.com"
     assert address_for(settings(public_address="https://db.example.com:8443"), "10.0.0.1:80", agent) == "db.example.com"
 
 
-def test_a_client_that_puts_a_scheme_before_it_gets_none() -> None:
-    assert address_for(settings(**TLS), "db.example.com:8443", RUST) == "db.example.com:8443"
+@pytest.mark.parametrize("agent", [JAVA_1, CPP, RUST, SOTO])
+def test_a_client_that_puts_a_scheme_before_it_gets_none(agent: str) -> None:
+    assert address_for(settings(**TLS), "db.example.com:8443", agent) == "db.example.com:8443"
+    assert address_for(settings(**TLS), "db.example.com", agent) == "db.example.com"
 
 
 def test_behind_a_proxy_clients_get_the_public_address_whatever_they_called() -> None:
@@ -58,6 +66,24 @@ def test_cells_have_the_names_of_the_service() -> None:
     assert address_for(server, query, JAVA_2) == query
     assert address_for(server, "query.timestream.eu-west-1.amazonaws.com:8443", GO) == f"{query}:8443"
     assert address_for(server, "query.timestream.eu-west-1.amazonaws.com:8443", JAVASCRIPT_3) == query
+
+
+@pytest.mark.parametrize("called", ["timestream-query.us-east-1.api.aws", "QUERY.timestream.us-east-1.amazonaws.com"])
+def test_a_cell_is_of_the_service_that_was_called_by_whatever_name(called: str) -> None:
+    server = settings(cell_endpoints="true", **TLS)
+    assert address_for(server, called, BOTO3) == "query-cell1.timestream.us-east-1.amazonaws.com"
+    called = called.lower().replace("query", "ingest")
+    assert address_for(server, called, BOTO3) == "ingest-cell1.timestream.us-east-1.amazonaws.com"
+
+
+def test_the_hosts_that_clients_call_of_themselves() -> None:
+    assert service_hosts("eu-west-1") == (
+        "ingest.timestream.eu-west-1.amazonaws.com",
+        "query.timestream.eu-west-1.amazonaws.com",
+        "ingest-cell1.timestream.eu-west-1.amazonaws.com",
+        "query-cell1.timestream.eu-west-1.amazonaws.com",
+    )
+    assert service_hosts("cn-north-1")[0] == "ingest.timestream.cn-north-1.amazonaws.com.cn"
 
 
 @pytest.mark.parametrize("host", ["", "a b", "http://x", "x:123456", "x/../y", "<script>"])

@@ -338,9 +338,9 @@ def test_order_of_checks_each_step_hides_the_next(server):
 
 
 def test_an_operation_to_come_is_named(server):
-    status, body = server.call("PrepareQuery", {})
+    status, body = server.call("ListScheduledQueries", {})
     assert (status, body["__type"]) == (404, UNKNOWN)
-    assert body["message"] == "The operation PrepareQuery is not supported yet by this server."
+    assert body["message"] == "The operation ListScheduledQueries is not supported yet by this server."
 
 
 def test_without_signatures_anyone_on_this_machine_is_served(tmp_path):

@@ -1,0 +1,80 @@
+"""Programs on the stock SDKs, in languages other than ours too, and every way in which they find a server.
+
+The programs are in the folders beside this file, one for each SDK; `support/programs.py` makes them ready. Without any
+endpoint setting they call the names of AWS by HTTPS: there a network and a hosts file of their own lead to the server,
+and `headwater certs` has made the certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from support.programs import PROGRAMS, Words
+from support.server import ServerProcess
+
+CHECKS = {
+    "boto3": ("writes", "faults", "discovers"),
+    "javascript": ("tables", "tags", "errors", "writes", "rejects", "pages", "nested", "useHelpers", "discover"),
+    "go": ("tables", "tags", "faults", "writes", "rejects", "pages"),
+    "go1": ("tables", "faults", "writes", "rejects", "pages", "discovers"),
+}
+"""The checks of each program; `go1` is on version 1 of Go's SDK."""
+
+READS_VARIABLES = ("boto3", "javascript", "go")
+
+
+@pytest.fixture(scope="session")
+def program(pytestconfig: pytest.Config) -> Callable[[str], Words]:
+    """The words that start a program. Skips the test where it cannot be made ready."""
+
+    @cache
+    def ready(name: str) -> Words:
+        assert pytestconfig.cache is not None
+        return PROGRAMS[name](pytestconfig.cache)
+
+    return ready
+
+
+def passed(server: ServerProcess, words: Words, endpoint: str, names: tuple[str, ...], **variables: str) -> None:
+    """Run the checks of a program, which must all pass."""
+    done = server.run(*words, endpoint, *names, **variables)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n") == [*(f"passed {name}" for name in names), ""]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_no_check_is_forgotten(program: Callable[[str], Words], server: ServerProcess, name: str) -> None:
+    assert tuple(server.run(*program(name)).stdout.split()) == CHECKS[name]
+
+
+@pytest.mark.parametrize(("name", "check"), [(name, check) for name in CHECKS for check in CHECKS[name]])
+def test_with_an_endpoint_in_code(
+    program: Callable[[str], Words], server: ServerProcess, name: str, check: str
+) -> None:
+    passed(server, program(name), server.endpoint, (check,))
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [["AWS_ENDPOINT_URL"], ["AWS_ENDPOINT_URL_TIMESTREAM_WRITE", "AWS_ENDPOINT_URL_TIMESTREAM_QUERY"]],
+    ids=["one for all services", "one for each"],
+)
+@pytest.mark.parametrize("name", READS_VARIABLES)
+def test_with_nothing_but_endpoint_variables(
+    program: Callable[[str], Words], server: ServerProcess, name: str, variables: list[str]
+) -> None:
+    """The SDK then asks for an endpoint and goes where the answer says."""
+    passed(server, program(name), "-", CHECKS[name], **dict.fromkeys(variables, server.endpoint))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_with_no_endpoint_setting_at_all(
+    program: Callable[[str], Words], server_as_aws: ServerProcess, certificates: Path, name: str
+) -> None:
+    authority = str(certificates / "ca.pem")
+    trust = {"AWS_CA_BUNDLE": authority, "NODE_EXTRA_CA_CERTS": authority}
+    passed(server_as_aws, program(name), "-", CHECKS[name], **trust)
