@@ -37,7 +37,6 @@ MISSING = (
     Row("DescribeBatchLoadTask", "output", "BatchLoadTaskDescription", _TO_COME),
     Row("ListBatchLoadTasks", "output", "NextToken", _TO_COME),
     Row("ListBatchLoadTasks", "output", "BatchLoadTasks[]", _TO_COME),
-    Row("Query", "output", "QueryInsightsResponse", "insights are to come"),
     Row("PrepareQuery", "output", "Columns[].Type.ArrayColumnInfo.Name", "elements have no names"),
     Row("PrepareQuery", "output", "Columns[].Type.TimeSeriesMeasureValueColumnInfo.Name", "points have no names"),
     Row("PrepareQuery", "output", "Parameters[].Type.ArrayColumnInfo", _SCALAR),
@@ -77,7 +76,6 @@ OTHERWISE = (
     Row("ListBatchLoadTasks", "input", "TaskStatus", _NO_TASKS),
     Row("UpdateAccountSettings", "input", "MaxQueryTCU", "kept and reported; nothing is metered by it"),
     Row("UpdateAccountSettings", "input", "QueryCompute", "kept and reported; nothing is provisioned by it"),
-    Row("Query", "input", "QueryInsights", "may be asked for, and none are given"),
 )
 """What is here and does not do all that the service's does."""
 

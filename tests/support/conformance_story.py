@@ -55,6 +55,7 @@ BATCH = {
 EVERY_TYPE = (
     "SELECT 1, ROW(1, 'a'), ARRAY[1], NULL, create_time_series(time, measure_value::double) FROM metrics.cpu GROUP BY 1"
 )
+UNLOAD = "UNLOAD (SELECT host, measure_value::double FROM metrics.cpu) TO 's3://results/cpu'"
 
 PREPARED = (
     "SELECT host AS h, 1, CAST(ROW(1) AS ROW(n bigint)), ARRAY[1], create_time_series(time, measure_value::double) "
@@ -82,7 +83,11 @@ def tell(folder: Path) -> list[Exchange]:
     """All exchanges, in order."""
     disk = Disk()
     flags = {"data": str(folder), "listen": "127.0.0.1:0", "account": ACCOUNT, "region": REGION}
-    config = replace(load({**flags, "insecure_dev": "true"}, {}, None, processors=1), limits=LIMITS)
+    buckets = folder.with_name(f"{folder.name}-buckets")
+    for bucket in (S3["BucketName"], "results"):
+        (buckets / bucket).mkdir(parents=True)
+    flags |= {"insecure_dev": "true", "object_store": buckets.as_uri()}
+    config = replace(load(flags, {}, None, processors=1), limits=LIMITS)
     clock = FixedClock(NOW_NS)
     instance = Instance.open(config, clock=clock, files=disk, randomness=random.Random(1).randbytes)
     server = Running(instance, None)
@@ -193,6 +198,7 @@ def records_and_queries(story: Story) -> None:
     story.ask("Query", {"QueryString": "SELECT 1", "NextToken": first["NextToken"]})
     story.ask("Query", {"QueryString": "SELECT x"}, VALIDATION)
     story.ask("Query", {"QueryString": "SELECT 1 / 0"}, "QueryExecutionException")
+    story.ask("Query", {"QueryString": UNLOAD, "QueryInsights": {"Mode": "ENABLED_WITH_RATE_CONTROL"}})
     story.ask("PrepareQuery", {"QueryString": PREPARED, "ValidateOnly": True})
     story.ask("PrepareQuery", {"QueryString": "SELECT x"}, VALIDATION)
 

@@ -75,6 +75,9 @@ class Page:
     progress_percent: float = 100.0
     bytes_scanned: int = 0
     bytes_metered: int = 10_000_000
+    insights: None = None
+    output_rows: int = 1
+    output_bytes: int = 8
 
 
 @dataclass
@@ -84,7 +87,9 @@ class MemoryQueries:
     gate: threading.Event = field(default_factory=threading.Event)
     waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def run(self, caller, text, client_token=None, next_token=None, max_rows=None, is_wanted=lambda: True):
+    def run(
+        self, caller, text, client_token=None, next_token=None, max_rows=None, is_wanted=None, wants_insights=False
+    ):
         match text:
             case "SELECT 1":
                 return Page(next_token="more" if max_rows == 1 else None)

@@ -17,8 +17,9 @@ from headwater.config import QuerySettings
 from headwater.engine.engine import Engine
 from headwater.engine.engine import Run as EngineRun
 from headwater.errors import Conflict, Fault, Unavailable
+from headwater.model.insights import Coverage, Insights, TableCoverage, Unloaded
 from headwater.model.scan import Scan, ScanRequest, TimeRange
-from headwater.model.table import expiry_ns
+from headwater.model.table import MEASURE_NAME, Table, TableId, expiry_ns
 from headwater.model.time import NS_PER_S, Clock
 from headwater.objects import Buckets
 from headwater.query.result import Result
@@ -41,8 +42,11 @@ class Execution:
     now_ns: int
     """The run's now(): what is expired then is not seen."""
     engine_run: EngineRun = field(default_factory=EngineRun)
+    wants_insights: bool = False
     scan_bytes: int = 0
     """What the scans hold that the run has to read."""
+    tables: dict[TableId, TableCoverage] = field(default_factory=dict)
+    """What of each table the scans read, if insights are wanted."""
 
     def cancel(self) -> None:
         self.engine_run.cancel()
@@ -113,15 +117,21 @@ class Executor:
         if isinstance(plan, UnloadPlan):
             unload = Unload(execution.query_id, plan, self._buckets, lambda: self._randomness(8).hex())
             with self._rows(execution, plan.query) as rows:
-                answer, _ = unload.run(rows)
-            return replace(answer, scanned_bytes=execution.scan_bytes, metered_bytes=_metered(execution))
+                answer, unloaded = unload.run(rows)
+            return replace(
+                answer,
+                scanned_bytes=execution.scan_bytes,
+                metered_bytes=_metered(execution),
+                insights=_insights(execution, unloaded),
+            )
         gathering = self._spool.gather(execution.query_id, self._clock.now_ns() // NS_PER_S)
         try:
             with self._rows(execution, plan) as rows:
                 for batch in rows:
                     gathering.add(batch)
                 schema = rows.schema
-            return gathering.finish(schema, plan.columns, execution.scan_bytes, _metered(execution))
+            insights = _insights(execution, None)
+            return gathering.finish(schema, plan.columns, execution.scan_bytes, _metered(execution), insights)
         finally:
             gathering.discard()
 
@@ -131,7 +141,10 @@ class Executor:
         with ExitStack() as stack:
             scans: dict[str, Scan] = {}
             for relation, request in plan.scans:
-                alive = self._without_expired(request, execution.now_ns)
+                table = self._catalog.table_by_id(request.table)
+                alive = _without_expired(table, request, execution.now_ns)
+                if execution.wants_insights:
+                    self._note_coverage(execution, table, alive)
                 scans[relation] = scan = self._store.scan(alive)
                 stack.callback(scan.close)
             execution.scan_bytes = sum(scan.bytes for scan in scans.values())
@@ -141,11 +154,24 @@ class Executor:
                 if execution.engine_run.is_cancelled:
                     raise Conflict("The query was cancelled")
 
-    def _without_expired(self, request: ScanRequest, now_ns: int) -> ScanRequest:
-        """Records past both retentions are invisible from the moment they are. Source: storage.md 3."""
-        retention = self._catalog.table_by_id(request.table).retention
-        alive = TimeRange(start_ns=expiry_ns(retention, now_ns))
-        return replace(request, time=request.time.intersect(alive))
+    def _note_coverage(self, execution: Execution, table: Table, request: ScanRequest) -> None:
+        """A table that is scanned twice counts with the more of each."""
+        found = self._store.coverage(request, table.partition_dimension)
+        known = execution.tables.get(table.id)
+        if known is not None:
+            found = Coverage(max(found.spatial, known.coverage.spatial), max(found.span_ns, known.coverage.span_ns))
+        key = table.partition_dimension or MEASURE_NAME.name
+        execution.tables[table.id] = TableCoverage(table.database, table.name, key, found)
+
+
+def _without_expired(table: Table, request: ScanRequest, now_ns: int) -> ScanRequest:
+    """Records past both retentions are invisible from the moment they are. Source: storage.md 3."""
+    alive = TimeRange(start_ns=expiry_ns(table.retention, now_ns))
+    return replace(request, time=request.time.intersect(alive))
+
+
+def _insights(execution: Execution, unloaded: Unloaded | None) -> Insights | None:
+    return Insights(tuple(execution.tables.values()), unloaded) if execution.wants_insights else None
 
 
 def _metered(execution: Execution) -> int:

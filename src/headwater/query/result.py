@@ -9,6 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from headwater.errors import Invalid
+from headwater.model.insights import Insights
 from headwater.model.types import OutputColumn
 from headwater.wire.datum import rows_json
 
@@ -56,12 +57,16 @@ class RowsInMemory:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`scanned_bytes` is what the run read; `metered_bytes` what the service would have charged."""
+    """`scanned_bytes` is what the run read; `metered_bytes` what the service would have charged.
+
+    `insights` are there if the run was asked for them.
+    """
 
     rows: Rows
     columns: tuple[OutputColumn, ...]
     scanned_bytes: int
     metered_bytes: int
+    insights: Insights | None = None
 
     def page(self, start: int, max_rows: int, page_bytes: int) -> Sequence[bytes]:
         """JSON texts of the rows from `start`: at most `max_rows` and `page_bytes`, but one row if any is left.

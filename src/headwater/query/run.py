@@ -6,12 +6,13 @@ token, and the client comes back. Source: query-api.md 1.1.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,6 +20,7 @@ from headwater.catalog.catalog import Catalog
 from headwater.config import QuerySettings
 from headwater.engine.engine import Engine
 from headwater.errors import Conflict, Invalid, NotFound, Throttled
+from headwater.model.insights import Insights
 from headwater.model.limits import Limits
 from headwater.model.table import Columns, TableId
 from headwater.model.time import NS_PER_S, Clock
@@ -26,13 +28,14 @@ from headwater.model.types import OutputColumn
 from headwater.objects import Buckets
 from headwater.query.cursor import Cursors, Run
 from headwater.query.execute import Execution, Executor
+from headwater.query.job import JobQuery
 from headwater.query.metadata import metadata_result
 from headwater.query.result import Result
 from headwater.query.spool import Spool
 from headwater.query.token import Caller, PageToken, Place, invalid_token
 from headwater.query.unload import COLUMNS as UNLOAD_COLUMNS
 from headwater.sealing import Randomness, SealingKey
-from headwater.sql.compile import Compiler, Names, Prepared, QueryPlan, UnloadPlan
+from headwater.sql.compile import Compiler, Names, ParameterValue, Prepared, QueryPlan, UnloadPlan
 from headwater.storage.store import Store
 
 _log = structlog.get_logger("query")
@@ -44,6 +47,8 @@ GONE_CHECK_S = 0.25
 """So often a waiting call looks whether its client is still there."""
 
 WAITING_QUERIES = 32
+
+INSIGHTS_INTERVAL_S = 1.0
 
 _CANCELLED_KEPT = 1_000
 
@@ -59,6 +64,11 @@ class QueryAnswer:
     progress_percent: float
     bytes_scanned: int
     bytes_metered: int
+    insights: Insights | None = None
+    """On pages of a run that has ended, if its first call asked for them."""
+    output_rows: int = 0
+    output_bytes: int = 0
+    """Of the whole result, as Arrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,7 @@ class Queries:
         self._lock = threading.Lock()
         self._active: dict[str, tuple[Run, Execution]] = {}
         self._cancelled: OrderedDict[str, Caller] = OrderedDict()
+        self._insights_again_s = -math.inf
 
     def close(self) -> None:
         """End the queries that run."""
@@ -130,6 +141,7 @@ class Queries:
         next_token: str | None = None,
         max_rows: int | None = None,
         is_wanted: Callable[[], bool] = _always,
+        wants_insights: bool = False,
     ) -> QueryAnswer:
         """One page of a query; without `next_token` a new run of it begins. Ends the run if it is not wanted any more.
 
@@ -143,12 +155,25 @@ class Queries:
         known = self._cursors.repeated(caller, client_token, text, max_rows) if client_token else None
         if known is None:
             now_ns = self._clock.now_ns()
-            known = self._begin(self._new_query_id(), caller, text, now_ns, client_token, max_rows)
+            if wants_insights:
+                self._spend_insights()
+            known = self._begin(self._new_query_id(), caller, text, now_ns, client_token, max_rows, wants_insights)
         return self._page(known, Place(0), max_rows, is_wanted, is_first=True)
 
     def prepare(self, text: str) -> Prepared:
         """The columns and parameters of a query, without running it. Raises Invalid."""
         return self._compiler.prepare(text, self._clock.now_ns())
+
+    def for_job(
+        self, text: str, parameters: Mapping[str, ParameterValue], *, wants_insights: bool = False
+    ) -> JobQuery:
+        """A SELECT for a job of the server, which runs it itself. Raises Invalid (text, names, types, no SELECT)."""
+        now_ns = self._clock.now_ns()
+        plan = self._compiler.compile(text, now_ns, parameters)
+        if not isinstance(plan, QueryPlan):
+            raise Invalid("Only a SELECT can be scheduled.")
+        execution = Execution(self._new_query_id(), plan, now_ns, wants_insights=wants_insights)
+        return JobQuery(plan, execution, self._executor, self._spool)
 
     def cancel(self, caller: Caller, query_id: str) -> str:
         """End a run; what to tell the client. Done again it changes nothing. Raises Invalid if it is not running."""
@@ -164,13 +189,28 @@ class Queries:
         self._end(*active)
         return f"Query {query_id} was cancelled."
 
+    def _spend_insights(self) -> None:
+        """The service gives them to one query a second. Raises Throttled. Source: query-api.md 5."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            if now_s < self._insights_again_s:
+                raise Throttled("Query insights are given to one query per second. Send again later.")
+            self._insights_again_s = now_s + INSIGHTS_INTERVAL_S
+
     def _begin(
-        self, query_id: str, caller: Caller, text: str, now_ns: int, client_token: str | None, max_rows: int | None
+        self,
+        query_id: str,
+        caller: Caller,
+        text: str,
+        now_ns: int,
+        client_token: str | None = None,
+        max_rows: int | None = None,
+        wants_insights: bool = False,
     ) -> Run:
         plan = self._compiler.compile(text, now_ns)
         started_s = self._clock.monotonic_s()
         if isinstance(plan, QueryPlan | UnloadPlan):
-            execution = Execution(query_id, plan, now_ns)
+            execution = Execution(query_id, plan, now_ns, wants_insights=wants_insights)
             result = self._submit(execution)
             run = Run(query_id, text, caller, _columns_of(plan), result, started_s, now_ns, client_token, max_rows)
             with self._lock:
@@ -178,7 +218,8 @@ class Queries:
             result.add_done_callback(lambda _: self._active.pop(query_id, None))
         else:
             result = Future()
-            result.set_result(metadata_result(plan, self._catalog, self._store))
+            answer = metadata_result(plan, self._catalog, self._store)
+            result.set_result(replace(answer, insights=Insights(())) if wants_insights else answer)
             columns = result.result().columns
             run = Run(query_id, text, caller, columns, result, started_s, now_ns, client_token, max_rows)
         self._cursors.add(run)
@@ -209,7 +250,7 @@ class Queries:
             now_s = self._clock.monotonic_s()
             run = Run(named.query_id, text, caller, kept.columns, done, now_s, named.started_ns, is_spooled=True)
         elif named.place.row == 0 and named.query_id not in self._cancelled:
-            run = self._begin(named.query_id, caller, text, named.started_ns, None, None)
+            run = self._begin(named.query_id, caller, text, named.started_ns)
         else:
             raise invalid_token()
         return self._cursors.reopened(run)
@@ -232,7 +273,18 @@ class Queries:
         finally:
             # Also when a row is too large for a page: the result is kept all the same.
             self._cursors.ended(run, run.result.result().rows.memory_bytes)
-        return QueryAnswer(run.query_id, run.columns, rows, token, 100.0, result.scanned_bytes, result.metered_bytes)
+        return QueryAnswer(
+            run.query_id,
+            run.columns,
+            rows,
+            token,
+            100.0,
+            result.scanned_bytes,
+            result.metered_bytes,
+            result.insights if rows or token is None else None,
+            result.rows.count,
+            result.rows.bytes,
+        )
 
     def _has_ended(self, run: Run, is_wanted: Callable[[], bool]) -> bool:
         """Wait for a run as long as a call may last. A client that has gone ends its run."""

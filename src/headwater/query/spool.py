@@ -7,7 +7,7 @@ token is good after a restart. Nothing here is synced: what a power loss takes i
 One file a result, `<begin>-<query id>.result`, begin in hexadecimal seconds since 1970; sealed (docs/format/sealed.md):
 
     record batches    Arrow IPC messages, one behind the other
-    trailer           msgpack: columns, schema, (offset, length, first row) of each batch, counts
+    trailer           msgpack: columns, schema, (offset, length, first row) of each batch, counts, insights
     8 bytes           length of the trailer, little-endian
 """
 
@@ -25,6 +25,7 @@ import structlog
 
 from headwater.errors import Corrupt, Fault, QueryFailed, Unavailable
 from headwater.files import TEMPORARY_SUFFIX, Files, OpenFile
+from headwater.model.insights import Insights
 from headwater.model.types import Array, Field, Map, OutputColumn, Row, Scalar, SqlType, Timeseries
 from headwater.query.result import Result, Rows, RowsInMemory
 from headwater.sealing import SealedSource, SealingFile, Vault
@@ -56,6 +57,7 @@ class _Trailer(msgspec.Struct, array_like=True):
     arrow_bytes: int
     scanned_bytes: int
     metered_bytes: int
+    insights: Insights | None = None
 
 
 class Spool:
@@ -143,7 +145,9 @@ class Spool:
         length = int.from_bytes(source.read_at(end, _LENGTH_BYTES), "little")
         trailer = msgspec.msgpack.decode(source.read_at(end - length, length), type=_Trailer)
         columns = tuple(OutputColumn(column, _type(plain)) for column, plain in trailer.columns)
-        return Result(RowsOnDisk(source, trailer), columns, trailer.scanned_bytes, trailer.metered_bytes)
+        return Result(
+            RowsOnDisk(source, trailer), columns, trailer.scanned_bytes, trailer.metered_bytes, trailer.insights
+        )
 
 
 class Gathering:
@@ -170,11 +174,19 @@ class Gathering:
         if self._bytes > IN_MEMORY_BYTES:
             self._write_waiting()
 
-    def finish(self, schema: pa.Schema, columns: tuple[OutputColumn, ...], scanned: int, metered: int) -> Result:
+    def finish(
+        self,
+        schema: pa.Schema,
+        columns: tuple[OutputColumn, ...],
+        scanned: int,
+        metered: int,
+        insights: Insights | None = None,
+    ) -> Result:
         """The result: in memory if it is small, else on disk. Raises Unavailable."""
         if self._sealing is None:
-            return Result(RowsInMemory(pa.Table.from_batches(self._waiting, schema)), columns, scanned, metered)
-        return self._finished(columns, scanned, metered)
+            rows = RowsInMemory(pa.Table.from_batches(self._waiting, schema))
+            return Result(rows, columns, scanned, metered, insights)
+        return self._finished(columns, scanned, metered, insights)
 
     def store(self, result: Result) -> Result:
         """A result in memory, put on disk. Raises Unavailable."""
@@ -182,7 +194,7 @@ class Gathering:
         self._bytes, self._waiting = result.rows.bytes, whole.to_batches()
         self._schema = whole.schema
         self._write_waiting()
-        return self._finished(result.columns, result.scanned_bytes, result.metered_bytes)
+        return self._finished(result.columns, result.scanned_bytes, result.metered_bytes, result.insights)
 
     def discard(self) -> None:
         """Leave nothing behind. Safe to call at any time, also when nothing was begun."""
@@ -207,14 +219,16 @@ class Gathering:
             raise Unavailable(f"a result could not be written to disk: {error}") from error
         self._waiting = []
 
-    def _finished(self, columns: tuple[OutputColumn, ...], scanned: int, metered: int) -> Result:
+    def _finished(
+        self, columns: tuple[OutputColumn, ...], scanned: int, metered: int, insights: Insights | None
+    ) -> Result:
         assert self._sealing is not None
         assert self._file is not None
         assert self._schema is not None
         schema = self._schema.serialize().to_pybytes()
         named = [(column.name, _plain_type(column.type)) for column in columns]
         trailer = msgspec.msgpack.encode(
-            _Trailer(named, schema, self._batches, self._rows, self._bytes, scanned, metered)
+            _Trailer(named, schema, self._batches, self._rows, self._bytes, scanned, metered, insights)
         )
         try:
             self._sealing.write(trailer + len(trailer).to_bytes(_LENGTH_BYTES, "little"))

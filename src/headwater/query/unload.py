@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headwater.errors import QueryFailed
+from headwater.model.insights import Unloaded
 from headwater.model.types import OutputColumn, Scalar
 from headwater.objects import Buckets, Encryption, ObjectFault, Objects
 from headwater.query.result import Result, RowsInMemory
@@ -71,15 +72,17 @@ class Unload:
         self._folder = f"{folder}/" if folder else ""
         self._check_folder()
 
-    def run(self, batches: Iterable[pa.RecordBatch]) -> tuple[Result, int]:
-        """Write all rows; the answer, and the bytes in files. Raises QueryFailed."""
+    def run(self, batches: Iterable[pa.RecordBatch]) -> tuple[Result, Unloaded]:
+        """Write all rows; the answer, and what is in the files. Raises QueryFailed."""
         files: list[_File] = []
         try:
             with _Partitions(self, files) as partitions:
                 for batch in batches:
                     if batch.num_rows:
                         partitions.add(pa.Table.from_batches([batch]))
-            return self._finished(files)
+            result, size = self._finished(files)
+            rows = sum(file.rows for file in files)
+            return result, Unloaded(partitions.count, rows, size)
         except ObjectFault as error:
             raise _failed(error) from error
 
@@ -169,6 +172,11 @@ class _Partitions:
                 self._files.append(writing.finish())
             else:
                 writing.abandon()
+
+    @property
+    def count(self) -> int:
+        """How many partitions have rows: without partition columns there is one at most."""
+        return len(self._seen)
 
     def add(self, table: pa.Table) -> None:
         for values, part in self._parts(table):

@@ -12,6 +12,7 @@ from typing import Protocol
 from headwater.config import Config
 from headwater.ingest.write import Ingested
 from headwater.model.account import AccountSettings
+from headwater.model.insights import Insights
 from headwater.model.table import Database, Retention, Table
 from headwater.model.time import Clock
 from headwater.model.types import OutputColumn
@@ -92,6 +93,15 @@ class QueryAnswer(Protocol):
     @property
     def bytes_metered(self) -> int: ...
 
+    @property
+    def insights(self) -> Insights | None: ...
+
+    @property
+    def output_rows(self) -> int: ...
+
+    @property
+    def output_bytes(self) -> int: ...
+
 
 class Queries(Protocol):
     def run(
@@ -102,6 +112,7 @@ class Queries(Protocol):
         next_token: str | None = None,
         max_rows: int | None = None,
         is_wanted: Callable[[], bool] = ...,
+        wants_insights: bool = False,
     ) -> QueryAnswer:
         """One page of a query. Waits for it, within the minute that a client waits for an answer."""
 

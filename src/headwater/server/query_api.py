@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from headwater.config import ServerSettings
 from headwater.errors import Invalid
 from headwater.model.account import AccountSettings, Notification, ProvisionedCapacity
 from headwater.model.types import OutputColumn
 from headwater.query.token import Caller
+from headwater.server.arns import table_arn
 from headwater.server.needs import Instance, QueryAnswer
 from headwater.server.write_api import Call, Members
 from headwater.sql.plan import PreparedColumn
@@ -16,7 +18,8 @@ from headwater.wire.datum import column_info
 
 
 def query(instance: Instance, request: shapes.QueryRequest, call: Call) -> bytes:
-    """One page of a query. Insights may be asked for and are not given: the member is optional in the answer."""
+    """One page of a query."""
+    asked = request.query_insights
     answer = instance.queries.run(
         _caller(instance, call),
         request.query_string,
@@ -24,8 +27,9 @@ def query(instance: Instance, request: shapes.QueryRequest, call: Call) -> bytes
         request.next_token,
         request.max_rows,
         call.is_wanted,
+        wants_insights=asked is not None and asked.mode == "ENABLED_WITH_RATE_CONTROL",
     )
-    return page_json(answer)
+    return page_json(answer, _insights(instance.config.server, answer))
 
 
 def cancel_query(instance: Instance, request: shapes.CancelQueryRequest, call: Call) -> Members:
@@ -105,7 +109,36 @@ def _caller(instance: Instance, call: Call) -> Caller:
     return Caller(instance.config.server.account, call.principal)
 
 
-def page_json(answer: QueryAnswer) -> bytes:
+def _insights(server: ServerSettings, answer: QueryAnswer) -> Members | None:
+    """QueryInsightsResponse, or None for a page without. Source: query-api.md 5."""
+    insights = answer.insights
+    if insights is None:
+        return None
+    members: Members = {
+        "QueryTableCount": len(insights.tables),
+        "OutputRows": answer.output_rows,
+        "OutputBytes": answer.output_bytes,
+    }
+    widest, longest = insights.widest, insights.longest
+    if widest is not None and longest is not None:
+        members["QuerySpatialCoverage"] = {
+            "Max": {
+                "Value": widest.coverage.spatial,
+                "TableArn": table_arn(server, widest.database, widest.table),
+                "PartitionKey": [widest.partition_key],
+            }
+        }
+        members["QueryTemporalRange"] = {
+            "Max": {"Value": longest.coverage.span_ns, "TableArn": table_arn(server, longest.database, longest.table)}
+        }
+    if insights.unloaded is not None:
+        members["UnloadPartitionCount"] = insights.unloaded.partitions
+        members["UnloadWrittenRows"] = insights.unloaded.rows
+        members["UnloadWrittenBytes"] = insights.unloaded.bytes
+    return members
+
+
+def page_json(answer: QueryAnswer, insights: Members | None = None) -> bytes:
     """The answer's body. The rows are JSON already, and most of it, so they are joined and not encoded again."""
     status = {
         "ProgressPercentage": answer.progress_percent,
@@ -122,6 +155,8 @@ def page_json(answer: QueryAnswer) -> bytes:
         b',"QueryStatus":',
         codec.encode(status),
     ]
+    if insights is not None:
+        parts += [b',"QueryInsightsResponse":', codec.encode(insights)]
     if answer.next_token is not None:
         parts += [b',"NextToken":', codec.encode(answer.next_token)]
     return b"".join((*parts, b"}"))

@@ -19,6 +19,7 @@ from headwater.config import StorageSettings
 from headwater.errors import Corrupt, Fault, KeyUnusable, NotFound, Unavailable
 from headwater.files import Files
 from headwater.model.block import Block, Manifest
+from headwater.model.insights import Coverage
 from headwater.model.limits import Limits
 from headwater.model.record import Conflict, RecordColumns
 from headwater.model.scan import Scan, ScanRequest
@@ -29,6 +30,7 @@ from headwater.storage.block import open_block
 from headwater.storage.changes import Changes
 from headwater.storage.commit import Committer
 from headwater.storage.compaction import Compaction
+from headwater.storage.coverage import coverage
 from headwater.storage.late import LateWrites, decode_reports, has_reports
 from headwater.storage.opened import OpenTables
 from headwater.storage.pace import Pace
@@ -176,6 +178,13 @@ class Store:
         except BaseException:
             snapshot.release()
             raise
+
+    def coverage(self, request: ScanRequest, dimension: str | None) -> Coverage:
+        """How much of the table the request reads, if `dimension` is its partition key; None is the measure name.
+
+        Raises NotFound, Corrupt, KeyUnusable, Unavailable.
+        """
+        return coverage(request, self._tables.get(request.table).series, dimension)
 
     @property
     def memtable_bytes(self) -> int:
