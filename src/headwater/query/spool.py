@@ -4,7 +4,8 @@
 that memory stays flat. A result of several pages is on disk before its first token is given out, which is why its
 token is good after a restart. Nothing here is synced: what a power loss takes is a result that can be had again.
 
-One file a result, `<begin>-<query id>.result`, begin in hexadecimal seconds since 1970; sealed (docs/format/sealed.md):
+One file a result, `<begin>-<number>-<query id>.result`, begin in seconds since 1970 and number in hexadecimal; sealed
+(docs/format/sealed.md). The number counts: no two files of a process have one name, by which `sealing` keeps chunks.
 
     record batches    Arrow IPC messages, one behind the other
     trailer           msgpack: columns, schema, (offset, length, first row) of each batch, counts, insights
@@ -13,6 +14,7 @@ One file a result, `<begin>-<query id>.result`, begin in hexadecimal seconds sin
 
 from __future__ import annotations
 
+import itertools
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -70,13 +72,15 @@ class Spool:
         self._vault = vault
         self._result_bytes = result_bytes
         self._names: dict[str, str] = {}
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
 
     def open(self, now_s: int) -> None:
         """Find what an earlier process left, and remove what is too old or was being written."""
         self._files.make_directory(self._directory, site="spool.folder")
         for name in self._files.list(self._directory, site="spool.list"):
-            begin, _, query_id = name.removesuffix(_SUFFIX).partition("-")
+            begin, _, rest = name.removesuffix(_SUFFIX).partition("-")
+            _, _, query_id = rest.partition("-")
             if name.endswith(_SUFFIX) and query_id and int(begin, 16) + KEPT_S >= now_s:
                 self._names[query_id] = name
             else:
@@ -84,7 +88,8 @@ class Spool:
 
     def gather(self, query_id: str, now_s: int) -> Gathering:
         """Begin to keep the result of a run."""
-        return Gathering(self, query_id, now_s, self._result_bytes)
+        name = f"{now_s:x}-{next(self._numbers):x}-{query_id}{_SUFFIX}"
+        return Gathering(self, query_id, name, self._result_bytes)
 
     def forget(self, query_id: str) -> None:
         """Remove the file of a result, if it has one."""
@@ -153,10 +158,10 @@ class Spool:
 class Gathering:
     """One result on its way in, batch after batch. End it with `finish` or with `discard`."""
 
-    def __init__(self, spool: Spool, query_id: str, now_s: int, result_bytes: int) -> None:
+    def __init__(self, spool: Spool, query_id: str, name: str, result_bytes: int) -> None:
         self._spool = spool
         self._query_id = query_id
-        self._name = f"{now_s:x}-{query_id}{_SUFFIX}"
+        self._name = name
         self._result_bytes = result_bytes
         self._waiting: list[pa.RecordBatch] = []
         self._schema: pa.Schema | None = None
@@ -189,7 +194,9 @@ class Gathering:
         return self._finished(columns, scanned, metered, insights)
 
     def store(self, result: Result) -> Result:
-        """A result in memory, put on disk. Raises Unavailable."""
+        """A result in memory, put on disk; one that is there already stays. Raises Unavailable."""
+        if isinstance(result.rows, RowsOnDisk):
+            return result
         whole = result.rows.slice(0, result.rows.count)
         self._bytes, self._waiting = result.rows.bytes, whole.to_batches()
         self._schema = whole.schema

@@ -79,7 +79,20 @@ def test_a_small_result_stays_in_memory_and_a_large_one_does_not(tmp_path: Path)
     large = gathered(spool.gather("large", 0), batches(60_000, 300))
     assert large.rows.bytes > IN_MEMORY_BYTES
     assert large.rows.memory_bytes == 0
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["0-large.result"]
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["0-1-large.result"]
+
+
+def test_a_large_result_is_written_once(tmp_path: Path):
+    spool = spool_in(tmp_path)
+    large = gathered(spool.gather("Q", 0), batches(60_000, 300))
+    assert spool.gather("Q", 0).store(large) is large
+
+
+def test_a_run_repeated_within_its_second_does_not_find_the_first_one_s_chunks(tmp_path: Path):
+    spool = spool_in(tmp_path)
+    for rows in (60_000, 50_000):
+        large = gathered(spool.gather("Q", 0), batches(rows, 300))
+        assert large.rows.slice(rows - 1, 1)["c0"].to_pylist() == [f"{rows - 1}".ljust(300, "x")]
 
 
 def test_an_empty_result_can_be_stored(tmp_path: Path):
@@ -111,7 +124,7 @@ def test_old_and_unfinished_files_are_removed_at_start(tmp_path: Path):
     gathered(spool.gather("young", 2_000), batches(60_000, 300))
     (tmp_path / "results" / "7d0-half.result.new").write_bytes(b"half")
     later = spool_in(tmp_path, now_s=1_001 + KEPT_S)
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["7d0-young.result"]
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["7d0-1-young.result"]
     assert later.find("old") is None
     later.forget("young")
     assert list((tmp_path / "results").iterdir()) == []
@@ -119,7 +132,7 @@ def test_old_and_unfinished_files_are_removed_at_start(tmp_path: Path):
 
 def test_a_damaged_file_is_no_result(tmp_path: Path):
     gathered(spool_in(tmp_path).gather("Q", 0), batches(60_000, 300))
-    path = tmp_path / "results" / "0-Q.result"
+    path = tmp_path / "results" / "0-0-Q.result"
     data = bytearray(path.read_bytes())
     data[-40] ^= 1
     path.write_bytes(data)
@@ -128,7 +141,7 @@ def test_a_damaged_file_is_no_result(tmp_path: Path):
 
 def test_nothing_readable_of_a_result_is_on_disk(tmp_path: Path):
     gathered(spool_in(tmp_path).gather("Q", 0), batches(60_000, 300))
-    assert b"xxxxxxxxxxxxxxxx" not in (tmp_path / "results" / "0-Q.result").read_bytes()
+    assert b"xxxxxxxxxxxxxxxx" not in (tmp_path / "results" / "0-0-Q.result").read_bytes()
 
 
 def test_a_result_that_is_too_large_fails_and_leaves_no_file(tmp_path: Path):
