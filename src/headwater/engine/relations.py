@@ -89,7 +89,9 @@ def _groups(scan: Scan) -> list[list[BlockPart]]:
     groups: dict[object, list[BlockPart]] = {}
     for part in scan.blocks:
         alone = part.path if part.deleted_rows is not None else None
-        groups.setdefault((alone, part.physical & asked, part.series_ids, _leading(part)), []).append(part)
+        groups.setdefault((alone, part.physical & asked, part.series_ids, part.from_ns, _leading(part)), []).append(
+            part
+        )
     return list(groups.values())
 
 
@@ -117,8 +119,9 @@ def _conditions(request: ScanRequest, part: BlockPart) -> list[str]:
     """Time range, series and leading values on the file's own columns, to leave out row groups which cannot match."""
     found = []
     time = quoted_name(TIME.physical)
-    if request.time.start_ns > ALL_TIME.start_ns:
-        found.append(f"{time} >= make_timestamp_ns({request.time.start_ns})")
+    start_ns = request.time.start_ns if part.from_ns is None else max(part.from_ns, request.time.start_ns)
+    if start_ns > ALL_TIME.start_ns:
+        found.append(f"{time} >= make_timestamp_ns({start_ns})")
     if request.time.end_ns < ALL_TIME.end_ns:
         found.append(f"{time} <= make_timestamp_ns({request.time.end_ns})")
     if part.series_ids is not None and len(part.series_ids) <= SERIES_LISTED:

@@ -42,13 +42,24 @@ class ScanRequest:
 
     Conditions are a promise in one direction: the answer holds every live record that meets them, and may
     hold others; whoever needs the exact set filters again. `columns` pairs each column with the name it has
-    in the answer.
+    in the answer. With `newest`, of the records of a series that meet them only the newest must be in the answer.
     """
 
     table: TableId
     columns: tuple[tuple[Column, str], ...]
     time: TimeRange = ALL_TIME
     dimensions: tuple[DimensionIn, ...] = ()
+    newest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much of a table there is, or a scan reads: live rows in memory, and blocks with all the rows they hold."""
+
+    memory_rows: int
+    blocks: int
+    block_rows: int
+    block_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ class BlockPart:
     `path` is a name that no other block has; `open` gives the bytes of its Parquet file, and may raise what reading a
     block raises. `physical` are the columns the file has. `deleted_rows` are positions to leave out, ascending.
     `series_ids`, if not None, are all the series in question: a hint for row groups, exact as a filter.
-    `leading`, if not None, is the physical name of the text column that the rows are sorted by, and all its values in
+    `from_ns`, if not None, is the oldest instant in question. `leading`, if not None, is the physical name of the text column that the rows are sorted by, and all its values in
     question: the same kind of hint, which keeps row groups of other values from being read.
     """
 
@@ -69,6 +80,7 @@ class BlockPart:
     open: Callable[[], Source] = field(repr=False)
     deleted_rows: npt.NDArray[np.int64] | None = None
     series_ids: tuple[int, ...] | None = None
+    from_ns: int | None = None
     leading: tuple[str, tuple[str, ...]] | None = None
 
 

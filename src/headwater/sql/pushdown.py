@@ -39,6 +39,7 @@ from headwater.sql.bound import (
     Windowed,
 )
 from headwater.sql.bound_walk import walk
+from headwater.sql.newest import newest_of
 from headwater.sql.pushdown_facts import Facts, both, either, equal_columns, facts_of, preimage, spread
 
 
@@ -189,6 +190,8 @@ class _FactWalker:
     values: Sequence[Any]
     requests: dict[str, ScanRequest] = field(default_factory=dict)
     asked: dict[str, list[Facts]] = field(default_factory=dict)
+    newest: set[str] = field(default_factory=set)
+    """Names of the scans of which the newest record of each series is enough."""
 
     # Queries: `facts` are about their output slots
 
@@ -208,6 +211,9 @@ class _FactWalker:
     def _select(self, select: Select, facts: Facts) -> None:
         if select.source is None:
             return
+        newest = newest_of(select, self.values)
+        if newest is not None:
+            self.newest.add(newest.name)
         inner = self._through_projections(select, facts)
         if select.having is not None:
             inner = both([inner, facts_of(select.having, self.values)])
@@ -283,7 +289,8 @@ class _FactWalker:
             DimensionIn(column.name, fact) for column, fact in known if isinstance(fact, frozenset) and _is_key(column)
         )
         times = (fact for column, fact in known if column == TIME and isinstance(fact, TimeRange))
-        return ScanRequest(scan.table, self.needs.scans[scan.name], next(times, ALL_TIME), dimensions)
+        time, is_newest = next(times, ALL_TIME), scan.name in self.newest
+        return ScanRequest(scan.table, self.needs.scans[scan.name], time, dimensions, is_newest)
 
 
 def _is_key(column: Column) -> bool:

@@ -7,16 +7,20 @@ engine sees one Arrow table for the small chunks together, and large chunks as t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from headwater.errors import Corrupt
 from headwater.files import Source
-from headwater.model.scan import BlockPart, Scan, ScanRequest
+from headwater.model.record import Int64s
+from headwater.model.scan import BlockPart, Scan, ScanRequest, TimeRange
 from headwater.model.table import MEASURE_NAME, TIME, Column, ColumnKind, Columns
+from headwater.model.time import TIME_MAX_NS
 from headwater.model.types import Scalar
 from headwater.storage.chunk import Chunk, Mask
 from headwater.storage.live import LiveBlock
@@ -41,6 +45,41 @@ _ARROW_TYPES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """Of each series the time from which on its newest record in a range is to be looked for, by ordinal.
+
+    That is the very time of the newest record, or the start of the range for a series that has newer ones past the
+    range. A series that has nothing in the range is past all time.
+    """
+
+    of_series: Int64s
+    _sorted: Int64s
+    _ordinals: npt.NDArray[np.intp]
+    _unknown: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, newest_ns: Int64s, time: TimeRange, chosen: Mask | None) -> Floors:
+        """For the series of `chosen`, None is all."""
+        is_past = newest_ns > time.end_ns
+        floors = np.where(is_past, time.start_ns, newest_ns)
+        floors[newest_ns < time.start_ns] = TIME_MAX_NS
+        if chosen is not None:
+            floors[~chosen[: len(floors)]] = TIME_MAX_NS
+        order = np.argsort(floors, kind="stable")
+        order = order[(floors[order] < TIME_MAX_NS) & ~is_past[order]]
+        unknown = np.flatnonzero(is_past & (floors < TIME_MAX_NS))
+        return cls(floors, floors[order], order, unknown)
+
+    def within(self, start_ns: int, end_ns: int) -> npt.NDArray[np.intp]:
+        """The series whose newest record may lie from `start_ns` to `end_ns`."""
+        first, behind = np.searchsorted(self._sorted, (start_ns, end_ns + 1))
+        return np.concatenate([self._ordinals[first:behind], self._unknown])
+
+    def oldest_ns(self, ordinals: npt.NDArray[np.intp]) -> int:
+        return int(self.of_series[ordinals].min())
+
+
 def build_scan(
     request: ScanRequest,
     snapshot: Snapshot,
@@ -56,19 +95,22 @@ def build_scan(
     if chosen is not None and not chosen.any():
         snapshot.release()
         return Scan(request, (), ())
+    floors = None if snapshot.newest_ns is None else Floors.of(snapshot.newest_ns, request.time, chosen)
     return Scan(
         request,
-        _memory(request, snapshot, series, chosen),
-        _blocks(request, snapshot, series, chosen, is_damaged, open_block),
+        _memory(request, snapshot, series, chosen, floors),
+        _blocks(request, snapshot, series, chosen, floors, is_damaged, open_block),
         snapshot.release,
     )
 
 
-def _memory(request: ScanRequest, snapshot: Snapshot, series: SeriesIndex, chosen: Mask | None) -> tuple[pa.Table, ...]:
+def _memory(
+    request: ScanRequest, snapshot: Snapshot, series: SeriesIndex, chosen: Mask | None, floors: Floors | None
+) -> tuple[pa.Table, ...]:
     small: list[pa.Table] = []
     large: list[pa.Table] = []
     for chunk, deleted in snapshot.chunks:
-        part = _part(request, chunk, deleted, series, chosen)
+        part = _part(request, chunk, deleted, series, chosen, floors)
         if part is not None:
             (large if part.num_rows >= LARGE_ROWS else small).append(part)
     if small:
@@ -77,7 +119,12 @@ def _memory(request: ScanRequest, snapshot: Snapshot, series: SeriesIndex, chose
 
 
 def _part(
-    request: ScanRequest, chunk: Chunk, deleted: Mask | None, series: SeriesIndex, chosen: Mask | None
+    request: ScanRequest,
+    chunk: Chunk,
+    deleted: Mask | None,
+    series: SeriesIndex,
+    chosen: Mask | None,
+    floors: Floors | None,
 ) -> pa.Table | None:
     """The rows of one chunk that the request may want; None when there are none."""
     time = request.time
@@ -90,6 +137,9 @@ def _part(
     if chosen is not None:
         of_series = chosen[chunk.ordinals]
         wanted = of_series if wanted is None else wanted & of_series
+    if floors is not None:
+        is_new = chunk.time_ns >= floors.of_series[chunk.ordinals]
+        wanted = is_new if wanted is None else wanted & is_new
     if wanted is not None:
         rows = np.flatnonzero(wanted)
         if not len(rows):
@@ -121,19 +171,23 @@ def _blocks(
     snapshot: Snapshot,
     series: SeriesIndex,
     chosen: Mask | None,
+    floors: Floors | None,
     is_damaged: Callable[[str], bool],
     open_block: Callable[[Path], Source],
 ) -> tuple[BlockPart, ...]:
-    ids = None
-    if chosen is not None:
-        ordinals = np.flatnonzero(chosen)
-        if len(ordinals) <= HINTED_SERIES:
-            ids = tuple(series.ids.view[ordinals].tolist())
+    hinted = None if chosen is None else np.flatnonzero(chosen)
+    ids = _hint(series, hinted)
+    from_ns = None
     parts = []
     for live, deleted in snapshot.blocks:
         leading = _leading(request, live, snapshot.columns)
         if not _may_hold(request, live, leading):
             continue
+        if floors is not None:
+            of_block = floors.within(live.block.start_ns, live.block.end_ns)
+            if not len(of_block):
+                continue
+            ids, from_ns = _hint(series, of_block), floors.oldest_ns(of_block)
         if is_damaged(live.block.id):
             raise Corrupt(f"block {live.path.name} is needed and damaged")
         part = BlockPart(
@@ -144,10 +198,18 @@ def _blocks(
             bytes=live.block.bytes,
             deleted_rows=deleted if len(deleted) else None,
             series_ids=ids,
+            from_ns=from_ns,
             leading=leading,
         )
         parts.append(part)
     return tuple(parts)
+
+
+def _hint(series: SeriesIndex, ordinals: npt.NDArray[np.intp] | None) -> tuple[int, ...] | None:
+    """The ids of these series, sorted, unless they are too many to be worth it."""
+    if ordinals is None or len(ordinals) > HINTED_SERIES:
+        return None
+    return tuple(sorted(series.ids.view[ordinals].tolist()))
 
 
 def _leading(request: ScanRequest, live: LiveBlock, columns: Columns) -> tuple[str, tuple[str, ...]] | None:

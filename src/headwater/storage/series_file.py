@@ -22,6 +22,7 @@ import pyarrow as pa
 from headwater.errors import Corrupt
 from headwater.files import TEMPORARY_SUFFIX, Files, SourceFile
 from headwater.sealing import ChunkCache, SealedSource, SealingFile, Vault
+from headwater.storage.arrays import Int64s
 from headwater.storage.series import SeriesArrays, SeriesIndex
 from headwater.storage.texts import Coded, Texts
 
@@ -51,18 +52,25 @@ class KnownSeries:
 
 
 def write_series_file(
-    files: Files, vault: Vault, folder: Path, series: SeriesIndex, count: int, blocks: Mapping[str, tuple[str, str]]
+    files: Files,
+    vault: Vault,
+    folder: Path,
+    series: SeriesIndex,
+    last_time: Int64s,
+    blocks: Mapping[str, tuple[str, str]],
 ) -> None:
-    """Put the first `count` series durably in place of what the file held.
+    """Put the series of the table durably in place of what the file held: as many as `last_time` has entries.
 
-    They must be all that these blocks have. Raises OSError, KeyUnusable, Unavailable; the old file stays.
+    They must be all that these blocks have; `last_time` is of published records only, for others may never be there.
+    Raises OSError, KeyUnusable, Unavailable; the old file stays.
     """
+    count = len(last_time)
     arrays = series.arrays(count)
     facts = _Facts(FORMAT, arrays.shapes, arrays.measure_types, arrays.displaced, dict(blocks))
     columns: dict[str, pa.Array] = {
         "id": pa.array(arrays.ids),
         "first_time": pa.array(arrays.first_time),
-        "last_time": pa.array(arrays.last_time),
+        "last_time": pa.array(last_time),
         "type_bits": pa.array(arrays.type_bits),
         "shape": pa.array(arrays.shape),
         "measure_name": _encoded(arrays.measure_name, count),

@@ -22,7 +22,7 @@ from headwater.model.block import Block, Manifest
 from headwater.model.insights import Coverage
 from headwater.model.limits import Limits
 from headwater.model.record import Conflict, RecordColumns
-from headwater.model.scan import Scan, ScanRequest
+from headwater.model.scan import Extent, Scan, ScanRequest
 from headwater.model.table import Columns, TableId, TablesById
 from headwater.model.time import Clock
 from headwater.sealing import Vault
@@ -172,12 +172,16 @@ class Store:
         """
         self._keys.check(request.table)
         table = self._tables.get(request.table)
-        snapshot = table.snapshot()
+        snapshot = table.snapshot(with_newest=request.newest)
         try:
             return build_scan(request, snapshot, table.series, self._scrubber.is_damaged, self._open_block)
         except BaseException:
             snapshot.release()
             raise
+
+    def extent(self, table: TableId) -> Extent:
+        """All that a table has now. Raises NotFound."""
+        return self._tables.get(table).extent()
 
     def coverage(self, request: ScanRequest, dimension: str | None) -> Coverage:
         """How much of the table the request reads, if `dimension` is its partition key; None is the measure name.

@@ -20,10 +20,13 @@ from headwater.errors import Corrupt, Fault, NotFound
 from headwater.files import Files
 from headwater.model.block import Block, ManifestChange, TableManifest
 from headwater.model.limits import Limits
-from headwater.model.record import Conflict, ConflictKind, Layout, RecordColumns
+from headwater.model.record import Conflict, ConflictKind, Int64s, Layout, RecordColumns
+from headwater.model.scan import Extent
 from headwater.model.table import Columns, TableId
+from headwater.model.time import TIME_MIN_NS
 from headwater.sealing import Vault
 from headwater.storage.admitted import Admitted
+from headwater.storage.arrays import Growable
 from headwater.storage.block import BlockReader, DirectoryEntry
 from headwater.storage.chunk import Chunk, Mask
 from headwater.storage.flush import Flushed, Frozen
@@ -47,6 +50,8 @@ class Snapshot:
     columns: Columns
     chunks: tuple[tuple[Chunk, Mask | None], ...]
     blocks: tuple[tuple[LiveBlock, Rows], ...]
+    newest_ns: Int64s | None
+    """By ordinal, where asked for: the time of the newest record that the series has in this state."""
     release: Callable[[], None]
 
 
@@ -83,7 +88,8 @@ class TableStore:
             self._blocks.add(LiveBlock(block, self.block_path(block.id), first, last, deleted))
         self._covered = known.blocks.keys() & {block.id for block in manifest.blocks}
         """Ids of the blocks that the series file covers."""
-        self._published_series = len(self.series)
+        self._newest_ns = Growable(np.int64, TIME_MIN_NS, self.series.last_time.view)
+        """As the index's last times, of published series and records only."""
 
     def block_path(self, block_id: str) -> Path:
         return self.directory / f"{block_id}.parquet"
@@ -115,7 +121,9 @@ class TableStore:
                     self._delete(target, rows)
                 self.memtable.publish(chunks, sequences, now_s)
                 self.columns = self._staging.columns
-                self._published_series = len(self.series)
+                self._newest_ns.extend_to(len(self.series))
+                for chunk in chunks:
+                    np.maximum.at(self._newest_ns.view, chunk.ordinals, chunk.time_ns)
 
     def admit_keys(self, layout: Layout, keys: SeriesKeys) -> Ordinals | ConflictKind:
         """As `Admission.admit_keys`."""
@@ -143,14 +151,25 @@ class TableStore:
 
     # Reading: any thread.
 
-    def snapshot(self) -> Snapshot:
+    def extent(self) -> Extent:
+        """How much there is now: rows in memory that nothing has replaced, and the live blocks."""
+        snapshot = self.snapshot()
+        try:
+            blocks = [live.block for live, _ in snapshot.blocks]
+            rows = sum(len(chunk) - (0 if gone is None else int(gone.sum())) for chunk, gone in snapshot.chunks)
+            return Extent(rows, len(blocks), sum(b.rows for b in blocks), sum(b.bytes for b in blocks))
+        finally:
+            snapshot.release()
+
+    def snapshot(self, *, with_newest: bool = False) -> Snapshot:
         """The published state. The blocks in it stay on disk until `release` is called."""
         with self._lock:
+            newest_ns = self._newest_ns.view.copy() if with_newest else None
             chunks = tuple((chunk, chunk.deleted) for chunk in self.memtable.chunks)
             blocks = tuple((live, live.deleted) for live in self._blocks.all())
             columns = self.columns
             held = self._blocks.hold()
-        return Snapshot(columns, chunks, blocks, lambda: self._release(held))
+        return Snapshot(columns, chunks, blocks, newest_ns, lambda: self._release(held))
 
     def _release(self, held: list[str]) -> None:
         with self._lock:
@@ -216,11 +235,11 @@ class TableStore:
         """
         with self._lock:
             blocks = {live.block.id: (live.first, live.last) for live in self._blocks.all()}
-            count = self._published_series
+            last_time = self._newest_ns.view.copy()
         if self.is_dropped or len(blocks.keys() - self._covered) < UNCOVERED_BLOCKS:
             return
         try:
-            write_series_file(self._files, self._vault, self.directory, self.series, count, blocks)
+            write_series_file(self._files, self._vault, self.directory, self.series, last_time, blocks)
             self._covered = set(blocks)
         except (OSError, Fault) as error:
             _log.warning("series file not written", table=self.id, error=str(error))
