@@ -6,10 +6,10 @@ engine sees one Arrow table for the small chunks together, and large chunks as t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,15 @@ import pyarrow as pa
 
 from headwater.errors import Corrupt
 from headwater.files import Source
-from headwater.model.record import Int64s
-from headwater.model.scan import BlockPart, Scan, ScanRequest, TimeRange
+from headwater.model.scan import BlockPart, Scan, ScanRequest
 from headwater.model.table import MEASURE_NAME, TIME, Column, ColumnKind, Columns
-from headwater.model.time import TIME_MAX_NS
 from headwater.model.types import Scalar
 from headwater.storage.chunk import Chunk, Mask
-from headwater.storage.live import LiveBlock
+from headwater.storage.floors import Floors
+from headwater.storage.live import LiveBlock, Rows
 from headwater.storage.series import SeriesIndex
 from headwater.storage.table import Snapshot
+from headwater.storage.tails import Tail
 
 LARGE_ROWS = 10_000
 """Chunks below this are put together before an engine sees them."""
@@ -45,72 +45,52 @@ _ARROW_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Floors:
-    """Of each series the time from which on its newest record in a range is to be looked for, by ordinal.
-
-    That is the very time of the newest record, or the start of the range for a series that has newer ones past the
-    range. A series that has nothing in the range is past all time.
-    """
-
-    of_series: Int64s
-    _sorted: Int64s
-    _ordinals: npt.NDArray[np.intp]
-    _unknown: npt.NDArray[np.intp]
-
-    @classmethod
-    def of(cls, newest_ns: Int64s, time: TimeRange, chosen: Mask | None) -> Floors:
-        """For the series of `chosen`, None is all."""
-        is_past = newest_ns > time.end_ns
-        floors = np.where(is_past, time.start_ns, newest_ns)
-        floors[newest_ns < time.start_ns] = TIME_MAX_NS
-        if chosen is not None:
-            floors[~chosen[: len(floors)]] = TIME_MAX_NS
-        order = np.argsort(floors, kind="stable")
-        order = order[(floors[order] < TIME_MAX_NS) & ~is_past[order]]
-        unknown = np.flatnonzero(is_past & (floors < TIME_MAX_NS))
-        return cls(floors, floors[order], order, unknown)
-
-    def within(self, start_ns: int, end_ns: int) -> npt.NDArray[np.intp]:
-        """The series whose newest record may lie from `start_ns` to `end_ns`."""
-        first, behind = np.searchsorted(self._sorted, (start_ns, end_ns + 1))
-        return np.concatenate([self._ordinals[first:behind], self._unknown])
-
-    def oldest_ns(self, ordinals: npt.NDArray[np.intp]) -> int:
-        return int(self.of_series[ordinals].min())
-
-
 def build_scan(
     request: ScanRequest,
     snapshot: Snapshot,
     series: SeriesIndex,
     is_damaged: Callable[[str], bool],
     open_block: Callable[[Path], Source],
+    tail_of: Callable[[LiveBlock], Tail | None],
 ) -> Scan:
     """The scan of one snapshot. The snapshot is released when the scan is closed.
 
     Raises Corrupt if it needs a damaged block; `is_damaged` tells by block id. `open_block` is for the reader of rows.
+    `tail_of` gives the last rows of a block's series, if they are few.
     """
     chosen = series.select(request.dimensions)
     if chosen is not None and not chosen.any():
         snapshot.release()
         return Scan(request, (), ())
     floors = None if snapshot.newest_ns is None else Floors.of(snapshot.newest_ns, request.time, chosen)
-    return Scan(
-        request,
-        _memory(request, snapshot, series, chosen, floors),
-        _blocks(request, snapshot, series, chosen, floors, is_damaged, open_block),
-        snapshot.release,
-    )
+    wanted = _Wanted(request, series, chosen, floors)
+    chunks = list(snapshot.chunks)
+    parts = []
+    for live, deleted, part in _blocks(wanted, snapshot, open_block):
+        if is_damaged(live.block.id):
+            raise Corrupt(f"block {live.path.name} is needed and damaged")
+        tail = tail_of(live) if floors is not None and floors.are_exact else None
+        if tail is None:
+            parts.append(part)
+        else:
+            chunks.append((tail.chunk, tail.mask(deleted)))
+    return Scan(request, _memory(wanted, chunks), tuple(parts), snapshot.release)
 
 
-def _memory(
-    request: ScanRequest, snapshot: Snapshot, series: SeriesIndex, chosen: Mask | None, floors: Floors | None
-) -> tuple[pa.Table, ...]:
+class _Wanted(NamedTuple):
+    """What a scan is to give: of the series in `chosen`, all if that is None, and only from their `floors` on."""
+
+    request: ScanRequest
+    series: SeriesIndex
+    chosen: Mask | None
+    floors: Floors | None
+
+
+def _memory(wanted: _Wanted, chunks: Iterable[tuple[Chunk, Mask | None]]) -> tuple[pa.Table, ...]:
     small: list[pa.Table] = []
     large: list[pa.Table] = []
-    for chunk, deleted in snapshot.chunks:
-        part = _part(request, chunk, deleted, series, chosen, floors)
+    for chunk, deleted in chunks:
+        part = _part(wanted, chunk, deleted)
         if part is not None:
             (large if part.num_rows >= LARGE_ROWS else small).append(part)
     if small:
@@ -118,15 +98,9 @@ def _memory(
     return tuple(large)
 
 
-def _part(
-    request: ScanRequest,
-    chunk: Chunk,
-    deleted: Mask | None,
-    series: SeriesIndex,
-    chosen: Mask | None,
-    floors: Floors | None,
-) -> pa.Table | None:
+def _part(of: _Wanted, chunk: Chunk, deleted: Mask | None) -> pa.Table | None:
     """The rows of one chunk that the request may want; None when there are none."""
+    request, series, chosen, floors = of
     time = request.time
     if chunk.end_ns < time.start_ns or chunk.start_ns > time.end_ns:
         return None
@@ -167,18 +141,13 @@ def _column(column: Column, chunk: Chunk, series: SeriesIndex) -> pa.Array:
 
 
 def _blocks(
-    request: ScanRequest,
-    snapshot: Snapshot,
-    series: SeriesIndex,
-    chosen: Mask | None,
-    floors: Floors | None,
-    is_damaged: Callable[[str], bool],
-    open_block: Callable[[Path], Source],
-) -> tuple[BlockPart, ...]:
+    wanted: _Wanted, snapshot: Snapshot, open_block: Callable[[Path], Source]
+) -> Iterator[tuple[LiveBlock, Rows, BlockPart]]:
+    """The blocks that may hold what is wanted, with their replaced rows."""
+    request, series, chosen, floors = wanted
     hinted = None if chosen is None else np.flatnonzero(chosen)
     ids = _hint(series, hinted)
     from_ns = None
-    parts = []
     for live, deleted in snapshot.blocks:
         leading = _leading(request, live, snapshot.columns)
         if not _may_hold(request, live, leading):
@@ -188,8 +157,6 @@ def _blocks(
             if not len(of_block):
                 continue
             ids, from_ns = _hint(series, of_block), floors.oldest_ns(of_block)
-        if is_damaged(live.block.id):
-            raise Corrupt(f"block {live.path.name} is needed and damaged")
         part = BlockPart(
             path=f"{live.path.parent.name}/{live.path.name}",
             open=partial(open_block, live.path),
@@ -201,8 +168,7 @@ def _blocks(
             from_ns=from_ns,
             leading=leading,
         )
-        parts.append(part)
-    return tuple(parts)
+        yield live, deleted, part
 
 
 def _hint(series: SeriesIndex, ordinals: npt.NDArray[np.intp] | None) -> tuple[int, ...] | None:

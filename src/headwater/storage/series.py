@@ -238,6 +238,10 @@ class SeriesIndex:
         np.minimum.at(self.first_time.view, ordinals, time_ns)
         np.maximum.at(self.last_time.view, ordinals, time_ns)
 
+    def of_ids(self, file_ids: Int64s) -> Ordinals:
+        """The series that have these ids in files; all are known."""
+        return self._places.find(file_ids)
+
     def select(self, conditions: Sequence[DimensionIn]) -> npt.NDArray[np.bool_] | None:
         """Which series meet all conditions, as a mask over ordinals; None when there is no condition."""
         if not conditions:

@@ -174,7 +174,8 @@ class Store:
         table = self._tables.get(request.table)
         snapshot = table.snapshot(with_newest=request.newest)
         try:
-            return build_scan(request, snapshot, table.series, self._scrubber.is_damaged, self._open_block)
+            damaged, tail_of = self._scrubber.is_damaged, table.tails.of
+            return build_scan(request, snapshot, table.series, damaged, self._open_block, tail_of)
         except BaseException:
             snapshot.release()
             raise

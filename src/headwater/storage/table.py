@@ -36,6 +36,7 @@ from headwater.storage.memtable import Memtable
 from headwater.storage.series import DATA_TYPES, Ordinals, SeriesIndex
 from headwater.storage.series_file import KnownSeries, read_series_file, write_series_file
 from headwater.storage.staging import Staged, Staging
+from headwater.storage.tails import Tails
 
 _log = structlog.get_logger("storage")
 
@@ -90,6 +91,7 @@ class TableStore:
         """Ids of the blocks that the series file covers."""
         self._newest_ns = Growable(np.int64, TIME_MIN_NS, self.series.last_time.view)
         """As the index's last times, of published series and records only."""
+        self.tails = Tails(files, vault, self.series, lambda: self.columns)
 
     def block_path(self, block_id: str) -> Path:
         return self.directory / f"{block_id}.parquet"
@@ -272,6 +274,7 @@ class TableStore:
         """
         ids = [live.block.id for live in removed]
         self._staging.forget(ids)
+        self.tails.forget(ids)
         with self._lock:
             self._blocks.retire(ids)
             for live in added:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -70,8 +71,10 @@ def test_the_newest_record_in_a_range_is_always_there(
     time = TimeRange(NOW_NS - NS_PER_DAY + first * STEP_NS, NOW_NS - NS_PER_DAY + last * STEP_NS)
     hosts = data.draw(st.one_of(st.none(), st.sets(st.sampled_from(HOSTS), min_size=1)))
     conditions = () if hosts is None else (DimensionIn("host", frozenset(hosts)),)
+    most = data.draw(st.sampled_from([0, 20_000]))
     if folder.store.columns(folder.table).by_name:
-        found = rows_of(folder.scan(time=time, dimensions=conditions, newest=True))
+        with patch("headwater.storage.tails.SERIES_MAX", most):
+            found = rows_of(folder.scan(time=time, dimensions=conditions, newest=True))
         every = rows_of(folder.scan(time=time, dimensions=conditions))
         assert found <= every
         for host in hosts or HOSTS:
@@ -82,8 +85,10 @@ def test_the_newest_record_in_a_range_is_always_there(
     folder.close()
 
 
-def test_of_many_records_few_are_given(tmp_path: Path) -> None:
-    """In memory one of each series; of blocks only those where a series ends, from there on."""
+@pytest.mark.parametrize("most", [0, 20_000])
+def test_of_many_records_few_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """In memory one of each series; of blocks only those where a series ends, from there on or their very last rows."""
+    monkeypatch.setattr("headwater.storage.tails.SERIES_MAX", most)
     folder = StoreFolder(tmp_path)
     for day in range(3):
         batch = [
@@ -94,10 +99,15 @@ def test_of_many_records_few_are_given(tmp_path: Path) -> None:
     folder.write(records([(series("gone"), NOW_NS, 1, 1.0)]))
     folder.store.flush()
     scan = folder.scan(newest=True)
-    assert {(part.from_ns, len(part.series_ids or ())) for part in scan.blocks} == {
-        (NOW_NS, 1),
-        (NOW_NS + 2 * NS_PER_DAY + 49 * 10**9, 4),
-    }
+    ends = {("gone", NOW_NS)} | {(host, NOW_NS + 2 * NS_PER_DAY + 49 * 10**9) for host in HOSTS}
+    if most:
+        assert scan.blocks == ()
+        assert {(row["host"], row["time"]) for table in scan.memory for row in table.to_pylist()} == ends
+    else:
+        assert {(part.from_ns, len(part.series_ids or ())) for part in scan.blocks} == {
+            (NOW_NS, 1),
+            (NOW_NS + 2 * NS_PER_DAY + 49 * 10**9, 4),
+        }
     scan.close()
     folder.write(records([(series(host), NOW_NS + 3 * NS_PER_DAY + step, 1, 2.0) for host in HOSTS for step in (1, 2)]))
     scan = folder.scan(newest=True, dimensions=(DimensionIn("host", frozenset(HOSTS)),))
