@@ -159,6 +159,28 @@ REWRAPPED_KEYS = _table(
     PrimaryKeyConstraint("account", "place"),
 )
 
+SCHEDULED_QUERIES = _table(
+    "scheduled_queries",
+    _text("account"),
+    _text("id"),
+    _text("name"),
+    _text("state"),
+    _integer("claimed_s"),
+    Column("definition", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account", "id"),
+    sa.UniqueConstraint("account", "name"),
+)
+
+SCHEDULED_RUNS = _table(
+    "scheduled_runs",
+    _text("account"),
+    _text("query_id"),
+    _integer("number"),
+    Column("details", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account", "query_id", "number"),
+    ForeignKeyConstraint(["account", "query_id"], ["scheduled_queries.account", "scheduled_queries.id"]),
+)
+
 ACCESS_KEYS = _table(
     "access_keys",
     _text("account"),
@@ -175,6 +197,42 @@ SECRETS = _table(
     PrimaryKeyConstraint("name"),
 )
 
+BATCH_LOAD_TASKS = _table(
+    "batch_load_tasks",
+    _text("account"),
+    _text("id"),
+    _text("client_token", nullable=True),
+    _text("request"),
+    Column("details", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account", "id"),
+)
+
+
+def _of_batch_load() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["account", "task_id"], ["batch_load_tasks.account", "batch_load_tasks.id"])
+
+
+BATCH_LOAD_FILES = _table(
+    "batch_load_files",
+    _text("account"),
+    _text("task_id"),
+    _integer("place"),
+    Column("details", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account", "task_id", "place"),
+    _of_batch_load(),
+)
+
+BATCH_LOAD_FAILURES = _table(
+    "batch_load_failures",
+    _text("account"),
+    _text("task_id"),
+    _integer("number"),
+    _integer("place"),
+    Column("lines", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account", "task_id", "number"),
+    _of_batch_load(),
+)
+
 Row = Mapping[Any, Any]
 """Values by column name, as the database gives them back."""
 
@@ -188,9 +246,18 @@ def read(connection: sa.Connection, of: Table) -> Iterator[Row]:
     """All rows of a table, in no promised order. Raises Corrupt for one that is not what was written."""
     for row in connection.execute(sa.select(of)).mappings():
         if row["checksum"] != _checksum(of, row):
-            key = {column.name: row[column.name] for column in of.primary_key}
-            raise errors.Corrupt(f"catalog: a row of {of.name} fails its checksum: {key}")
+            raise errors.Corrupt(f"catalog: a row of {of.name} fails its checksum: {key_of(of, row)}")
         yield row
+
+
+def flawed(connection: sa.Connection, of: Table) -> list[Row]:
+    """The rows that are not what was written."""
+    return [row for row in connection.execute(sa.select(of)).mappings() if row["checksum"] != _checksum(of, row)]
+
+
+def key_of(of: Table, row: Row) -> dict[str, Any]:
+    """What names a row among those of its table."""
+    return {column.name: row[column.name] for column in of.primary_key}
 
 
 def _checksum(of: Table, row: Row) -> int:
@@ -292,13 +359,14 @@ def block_row(account: str, of: block.Block) -> dict[str, Any]:
             "start_ns": of.start_ns,
             "end_ns": of.end_ns,
             "sha256": of.sha256,
-            "physical": json.dumps(of.physical),
+            "physical": json.dumps([[name, of.scales[name]] if name in of.scales else name for name in of.physical]),
             "sorted_by": of.sorted_by,
         },
     )
 
 
 def block_of(row: Row) -> block.Block:
+    columns = [(one, None) if isinstance(one, str) else tuple(one) for one in json.loads(row["physical"])]
     return block.Block(
         id=row["id"],
         table=table.TableId(row["table_id"]),
@@ -308,8 +376,9 @@ def block_of(row: Row) -> block.Block:
         start_ns=row["start_ns"],
         end_ns=row["end_ns"],
         sha256=row["sha256"],
-        physical=tuple(json.loads(row["physical"])),
+        physical=tuple(name for name, _ in columns),
         sorted_by=row["sorted_by"],
+        scales={name: scale for name, scale in columns if scale is not None},
     )
 
 

@@ -71,7 +71,7 @@ class Relations:
 
     def _blocks(self, name: str, scan: Scan) -> Iterator[str]:
         for i, group in enumerate(_groups(scan)):
-            columns = [_block_column(column, answer, group[0].physical) for column, answer in scan.request.columns]
+            columns = [_block_column(column, answer, group[0]) for column, answer in scan.request.columns]
             files = ", ".join(quoted(url_of(part)) for part in group)
             source = f"read_parquet([{files}], hive_partitioning = false)"
             conditions = _conditions(scan.request, group[0])
@@ -89,9 +89,9 @@ def _groups(scan: Scan) -> list[list[BlockPart]]:
     groups: dict[object, list[BlockPart]] = {}
     for part in scan.blocks:
         alone = part.path if part.deleted_rows is not None else None
-        groups.setdefault((alone, part.physical & asked, part.series_ids, part.from_ns, _leading(part)), []).append(
-            part
-        )
+        scales = frozenset((name, scale) for name, scale in part.scales.items() if name in asked)
+        key = (alone, part.physical & asked, scales, part.series_ids, part.from_ns, _leading(part))
+        groups.setdefault(key, []).append(part)
     return list(groups.values())
 
 
@@ -101,11 +101,13 @@ def _select(columns: list[str], source: str, conditions: list[str] | None = None
     return f"SELECT {', '.join(columns) or '1'} FROM {source}{where}"  # noqa: S608  names and literals are quoted
 
 
-def _block_column(column: Column, answer: str, physical: frozenset[str]) -> str:
+def _block_column(column: Column, answer: str, part: BlockPart | None) -> str:
     """One column of a block under the answer's name: instants as integers, NULL of its type where the file lacks it."""
     own = quoted_name(column.physical)
-    if column.physical not in physical:
+    if part is None or column.physical not in part.physical:
         own = f"CAST(NULL AS {ENGINE_TYPES[column.type]})"
+    elif column.physical in part.scales:
+        own = f"(CAST({own} AS DOUBLE) / 1e{part.scales[column.physical]})"
     elif column is TIME:
         own = f"epoch_ns({own})"
     elif column.type is Scalar.TIMESTAMP:
@@ -140,5 +142,5 @@ def _leading(part: BlockPart) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _empty(request: ScanRequest) -> str:
-    columns = [_block_column(column, answer, frozenset()) for column, answer in request.columns]
+    columns = [_block_column(column, answer, None) for column, answer in request.columns]
     return f"SELECT {', '.join(columns) or '1'} WHERE false"

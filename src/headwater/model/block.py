@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from headwater.model.table import Columns, TableId
@@ -13,7 +14,8 @@ class Block:
     """One live Parquet file: records of one table and one UTC day, sorted by measure_name, series, time.
 
     `physical` are its columns. `sha256` is of the whole file, hexadecimal. `sorted_by` is the physical name of the
-    dimension that rows are sorted by before all else, none first; None when that is measure_name.
+    dimension that rows are sorted by before all else, none first; None when that is measure_name. `scales` are the
+    columns of doubles that the file has as integers, each with how many decimals they were moved by.
     """
 
     id: str
@@ -26,6 +28,7 @@ class Block:
     sha256: str
     physical: tuple[str, ...]
     sorted_by: str | None = None
+    scales: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,9 @@ class Manifest(Protocol):
 
     def tables(self) -> list[TableId]:
         """Every table that exists, dropped ones not among them."""
+
+    def blocks(self) -> list[Block]:
+        """The live blocks of all tables."""
 
     def load(self, table: TableId) -> TableManifest:
         """The live state of one table; an empty one for a table never flushed."""

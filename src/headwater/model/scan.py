@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,14 +67,17 @@ class BlockPart:
     """What a scan reads of one block.
 
     `path` is a name that no other block has; `open` gives the bytes of its Parquet file, and may raise what reading a
-    block raises. `physical` are the columns the file has. `deleted_rows` are positions to leave out, ascending.
+    block raises. `physical` are the columns the file has; those of `scales` are integers, and doubles when divided by
+    ten as often as it says. `deleted_rows` are positions to leave out, ascending.
     `series_ids`, if not None, are all the series in question: a hint for row groups, exact as a filter.
-    `from_ns`, if not None, is the oldest instant in question. `leading`, if not None, is the physical name of the text column that the rows are sorted by, and all its values in
+    `from_ns`, if not None, is the oldest instant in question.
+    `leading`, if not None, is the physical name of the text column that the rows are sorted by, and all its values in
     question: the same kind of hint, which keeps row groups of other values from being read.
     """
 
     path: str
     physical: frozenset[str]
+    scales: Mapping[str, int]
     rows: int
     bytes: int
     open: Callable[[], Source] = field(repr=False)

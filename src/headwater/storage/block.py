@@ -9,6 +9,7 @@ time). Its metadata holds `headwater.format` and the series directory (docs/form
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -21,11 +22,14 @@ from headwater.files import Files, Source, SourceFile
 from headwater.model.record import Int64s
 from headwater.model.series import Series
 from headwater.sealing import SealedSource, Vault
+from headwater.storage.scaled import unscaled
 
-FORMAT = 1
+FORMAT = 2
 ROW_GROUP_ROWS = 65_536
 FORMAT_KEY = b"headwater.format"
 DIRECTORY_KEY = b"headwater.series"
+SORTED_BY_KEY = b"headwater.sorted_by"
+SCALES_KEY = b"headwater.scales"
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -43,6 +47,19 @@ class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True):
     @property
     def series(self) -> Series:
         return Series(self.measure_name, self.dimensions)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDescription:
+    """A block file in figures: rows of each row group, type of each column by physical name, which are scaled."""
+
+    rows: int
+    row_groups: tuple[int, ...]
+    columns: dict[str, str]
+    scales: dict[str, int]
+    sorted_by: str | None
+    format: int
+    written_by: str
 
 
 def open_block(files: Files, vault: Vault, path: Path) -> Source:
@@ -84,11 +101,27 @@ class BlockReader:
             if version > FORMAT:
                 raise NewerFormat(f"Block {path.name} has format {version}; this release knows formats up to {FORMAT}.")
             self.directory = _unpack(metadata[DIRECTORY_KEY])
+            self.scales: dict[str, int] = msgspec.json.decode(metadata.get(SCALES_KEY, b"{}"), type=dict[str, int])
         except (OSError, KeyError, ValueError, msgspec.DecodeError, pa.ArrowException) as error:
             raise Corrupt(f"block {path.name}: {error}") from error
         self._by_id = {entry.file_id: entry for entry in self.directory}
         starts = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
         self._group_starts = np.concatenate([[0], np.cumsum(starts)])
+
+    @property
+    def description(self) -> BlockDescription:
+        """What the file says of itself beside the directory."""
+        metadata = self._file.metadata
+        sorted_by = (metadata.metadata or {}).get(SORTED_BY_KEY)
+        return BlockDescription(
+            rows=metadata.num_rows,
+            row_groups=tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)),
+            columns={field.name: str(field.type) for field in self._file.schema_arrow},
+            scales=self.scales,
+            sorted_by=None if sorted_by is None else sorted_by.decode(),
+            format=int(metadata.metadata[FORMAT_KEY]),
+            written_by=str(metadata.created_by),
+        )
 
     def entry(self, file_id: int) -> DirectoryEntry | None:
         """What the directory says of a series; None if the block has none of it."""
@@ -109,11 +142,13 @@ class BlockReader:
         return int(self._group_starts[group])
 
     def column(self, group: int, name: str) -> pa.Array:
-        """One column of one row group, by physical name; instants as int64. Raises Corrupt."""
+        """One column of one row group, by physical name; instants as int64, all doubles as such. Raises Corrupt."""
         try:
             column = self._file.read_row_group(group, columns=[name]).column(0).combine_chunks()
         except (OSError, pa.ArrowException) as error:
             raise Corrupt(f"block {self._path.name}, row group {group}, column {name}: {error}") from error
+        if name in self.scales:
+            return unscaled(column, self.scales[name])
         return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
 
     def close(self) -> None:

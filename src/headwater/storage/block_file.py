@@ -9,6 +9,7 @@ import errno
 import hashlib
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,12 +22,13 @@ from headwater.storage.block import (
     FORMAT,
     FORMAT_KEY,
     ROW_GROUP_ROWS,
+    SCALES_KEY,
+    SORTED_BY_KEY,
     DirectoryEntry,
     pack_directory,
     place_of,
 )
-
-_SORTED_BY_KEY = b"headwater.sorted_by"
+from headwater.storage.scaled import Scales, scaled
 
 
 class BlockFile:
@@ -35,7 +37,8 @@ class BlockFile:
     Every call may raise KeyUnusable, Unavailable, OSError; what is on disk then is to be removed. Close it always.
     """
 
-    def __init__(self, files: Files, vault: Vault, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, files: Files, vault: Vault, path: Path, schema: pa.Schema, scales: Scales) -> None:
+        """`schema` is that of the rows to be written; of its doubles those of `scales` are stored as integers."""
         self._files = files
         self._path = path
         self._temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
@@ -45,13 +48,15 @@ class BlockFile:
         self._sink = SealingFile(self._appended.append, key)
         self._rows = 0
         self._is_closed = False
+        self._scales = scales
+        deltas = ["time", *scales]
         self._writer = pq.ParquetWriter(
             self._sink,
-            schema,
+            scaled(schema.empty_table(), scales).schema,
             compression="zstd",
             compression_level=3,
-            use_dictionary=[name for name in schema.names if name != "time"],
-            column_encoding={"time": "DELTA_BINARY_PACKED"},
+            use_dictionary=[name for name in schema.names if name not in deltas],
+            column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
             write_page_checksum=True,
             version="2.6",
         )
@@ -63,7 +68,7 @@ class BlockFile:
 
     def write(self, rows: pa.Table) -> None:
         """Add rows; they begin a new row group."""
-        self._writer.write_table(rows, ROW_GROUP_ROWS)
+        self._writer.write_table(scaled(rows, self._scales), ROW_GROUP_ROWS)
         self._rows += rows.num_rows
 
     def close(self) -> None:
@@ -79,7 +84,9 @@ class BlockFile:
         schema = self._writer.schema
         metadata = {FORMAT_KEY: str(FORMAT), DIRECTORY_KEY: pack_directory(directory)}
         if sorted_by is not None:
-            metadata[_SORTED_BY_KEY] = sorted_by
+            metadata[SORTED_BY_KEY] = sorted_by
+        if self._scales:
+            metadata[SCALES_KEY] = msgspec.json.encode(dict(self._scales))
         self._writer.add_key_value_metadata(metadata)
         self._writer.close()
         self._sink.finish()
@@ -96,6 +103,7 @@ class BlockFile:
             sha256=self._appended.digest.hexdigest(),
             physical=tuple(schema.names),
             sorted_by=sorted_by,
+            scales=dict(self._scales),
         )
 
 

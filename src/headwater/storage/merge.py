@@ -26,6 +26,7 @@ from headwater.sealing import Vault
 from headwater.storage.block import ROW_GROUP_ROWS, BlockReader, DirectoryEntry, open_block
 from headwater.storage.block_file import BlockFile
 from headwater.storage.live import LiveBlock, Rows, Written, leading_key
+from headwater.storage.scaled import INTEGER_MAX, Scales, unscaled
 
 BATCH_ROWS = 16_384
 
@@ -71,10 +72,10 @@ def merge(
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(_Input(files, vault, live, gone))) for live, gone in inputs]
         series = _all_series(opened, output.dimension)
-        schema = _schema(opened, output.columns)
+        schema, scales = _schema(opened, output.columns), _scales(opened)
         for each in opened:
             each.begin(series, schema, output)
-        writing = stack.enter_context(closing(_Writing(files, vault, output, schema, list(series.values()))))
+        writing = stack.enter_context(closing(_Writing(files, vault, output, schema, scales, list(series.values()))))
         for part in _in_order(opened):
             writing.add(part)
             step()
@@ -86,18 +87,31 @@ class _Input:
 
     def __init__(self, files: Files, vault: Vault, live: LiveBlock, gone: Rows) -> None:
         with closing(BlockReader(files, vault, live.path)) as reader:
-            self.directory = reader.directory
+            self.directory, self.scales = reader.directory, reader.scales
         self.name = live.path.name
         self.last: tuple[int, int] | None = None
         self._gone = gone
         self._row = 0
         self._source = SourceFile(open_block(files, vault, live.path))
         self._file = pq.ParquetFile(self._source)
-        self.schema: pa.Schema = self._file.schema_arrow
+        self.schema: pa.Schema = _unscaled(self._file.schema_arrow.empty_table(), self.scales).schema
 
     def close(self) -> None:
         self._file.close()
         self._source.close()
+
+    @property
+    def greatest(self) -> dict[str, int]:
+        """Of each scaled column the greatest integer without its sign."""
+        metadata = self._file.metadata
+        found = dict.fromkeys(self.scales, 0)
+        for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
+            for column in (group.column(place) for place in range(group.num_columns)):
+                bounds = column.statistics
+                if column.path_in_schema in found and bounds is not None and bounds.has_min_max:
+                    ends = (found[column.path_in_schema], abs(bounds.min), abs(bounds.max))
+                    found[column.path_in_schema] = max(ends)
+        return found
 
     def begin(self, series: dict[_Key, DirectoryEntry], schema: pa.Schema, output: Output) -> None:
         ranks = {key: rank for rank, key in enumerate(series)}
@@ -118,7 +132,7 @@ class _Input:
             kept = np.flatnonzero((time_ns >= self._oldest_ns) & ~np.isin(rows, self._gone, assume_unique=True))
             if len(kept):
                 rank = self._ranks[np.searchsorted(self._first_rows, rows[kept], "right") - 1]
-                table = _with_schema(pa.Table.from_batches([batch]), self._schema)
+                table = _with_schema(_unscaled(pa.Table.from_batches([batch]), self.scales), self._schema)
                 self._at_hand = _Sorted(table.take(kept) if len(kept) < len(rows) else table, rank, time_ns[kept])
                 self.last = int(rank[-1]), int(time_ns[kept[-1]])
                 return
@@ -161,12 +175,19 @@ class _Writing:
     """The blocks being written, one at a time."""
 
     def __init__(
-        self, files: Files, vault: Vault, output: Output, schema: pa.Schema, series: list[DirectoryEntry]
+        self,
+        files: Files,
+        vault: Vault,
+        output: Output,
+        schema: pa.Schema,
+        scales: Scales,
+        series: list[DirectoryEntry],
     ) -> None:
         self._files = files
         self._vault = vault
         self._output = output
         self._schema = schema
+        self._scales = scales
         self._series = series
         self._waiting: list[_Sorted] = []
         self._waiting_rows = 0
@@ -200,7 +221,7 @@ class _Writing:
         self._waiting = [_Sorted(rows.slice(count), rank[count:], time_ns[count:])]
         self._waiting_rows -= count
         if self._block is None:
-            self._block = _OpenBlock(self._files, self._vault, self._output, self._schema, self._series)
+            self._block = _OpenBlock(self._files, self._vault, self._output, self._schema, self._scales, self._series)
         self._block.write(_Sorted(rows.slice(0, count), rank[:count], time_ns[:count]))
         if self._block.bytes >= self._output.target_bytes:
             self._written.append(self._block.end())
@@ -211,12 +232,18 @@ class _OpenBlock:
     """One block being written, and its series directory as it grows."""
 
     def __init__(
-        self, files: Files, vault: Vault, output: Output, schema: pa.Schema, series: list[DirectoryEntry]
+        self,
+        files: Files,
+        vault: Vault,
+        output: Output,
+        schema: pa.Schema,
+        scales: Scales,
+        series: list[DirectoryEntry],
     ) -> None:
         self._output = output
         self._series = series
         self._id, path = output.path_of()
-        self._file = BlockFile(files, vault, path, schema)
+        self._file = BlockFile(files, vault, path, schema, scales)
         self._directory: list[DirectoryEntry] = []
         self._rank = -1
         self._rows = 0
@@ -277,6 +304,29 @@ def _schema(inputs: Sequence[_Input], columns: Columns) -> pa.Schema:
     found = {field.name: field for each in inputs for field in each.schema}
     names = [column.physical for column in columns.all()] + [*sorted(HIDDEN_COLUMNS, reverse=True)]
     return pa.schema([found[name] for name in names if name in found])
+
+
+def _scales(inputs: Sequence[_Input]) -> Scales:
+    """The columns that are scaled in all inputs that have them: by as many decimals as the one that has most."""
+    mixed = {name for each in inputs for name in each.schema.names if name not in each.scales}
+    found: dict[str, int] = {}
+    for each in inputs:
+        for name, decimals in each.scales.items():
+            if name not in mixed:
+                found[name] = max(found.get(name, 0), decimals)
+    for each in inputs:
+        for name, greatest in each.greatest.items():
+            if name in found and greatest * 10 ** (found[name] - each.scales[name]) >= INTEGER_MAX:
+                del found[name]
+    return found
+
+
+def _unscaled(rows: pa.Table, scales: Scales) -> pa.Table:
+    """The rows with doubles for what is scaled."""
+    for name, decimals in scales.items():
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, name, unscaled(rows.column(place), decimals))
+    return rows
 
 
 def _with_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:

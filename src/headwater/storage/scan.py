@@ -161,6 +161,7 @@ def _blocks(
             path=f"{live.path.parent.name}/{live.path.name}",
             open=partial(open_block, live.path),
             physical=frozenset(live.block.physical),
+            scales=live.block.scales,
             rows=live.block.rows,
             bytes=live.block.bytes,
             deleted_rows=deleted if len(deleted) else None,

@@ -73,7 +73,7 @@ def opener(path: Path, cache_bytes: int = 0) -> Callable[[], Source]:
 
 
 def part(path: Path, open: Callable[[], Source], name: str = "t/a.parquet") -> BlockPart:
-    return BlockPart(name, frozenset({"cpu"}), ROWS, path.stat().st_size, open)
+    return BlockPart(name, frozenset({"cpu"}), {}, ROWS, path.stat().st_size, open)
 
 
 def total(engine: Engine, *parts: BlockPart) -> float:
