@@ -29,7 +29,7 @@ _log = structlog.get_logger("storage")
 
 
 class Changes:
-    """Any thread may call; one at a time gets through."""
+    """Any thread may call; one at a time gets through. `flushes` counts since the start."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class Changes:
         self._new_id = new_id
         self._log_limit_bytes = log_limit_bytes
         self._changing = threading.Lock()
+        self.flushes = 0
 
     def flush(self, table: TableStore) -> None:
         """Commit blocks that an earlier flush could not, then write and commit what has come since."""
@@ -125,6 +126,7 @@ class Changes:
         self._manifest.commit(change)
         table.adopt(frozen, flushed, change)
         table.save_series_if_due()
+        self.flushes += 1
         _log.info(
             "flushed",
             table=table.id,

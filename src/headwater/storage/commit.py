@@ -62,6 +62,9 @@ class Committer:
         self.is_full = False
         """Set by whoever watches memory: no writes for now."""
         self.published_sequence = 0
+        self.appends = 0
+        self.append_s = 0.0
+        """How often the log was appended to since the start, and how long that took: mostly its syncs."""
 
     def start(self, published_sequence: int) -> None:
         """Take writes from now on; the log is replayed up to `published_sequence`."""
@@ -135,15 +138,22 @@ class Committer:
                 reports.append(report)
             answers.append((submission.done, staged.conflicts))
         if accepted:
-            sequence = self._log.append(encode_payload(accepted, self._packer))
+            sequence = self._append(encode_payload(accepted, self._packer))
             for table in touched.values():
                 table.publish(sequence, self._clock.monotonic_s())
             self.published_sequence = sequence
         if reports:
-            sequence = self._log.append(encode_reports(reports))
+            sequence = self._append(encode_reports(reports))
             self._late.wait(sequence, reports)
             self.published_sequence = sequence
         return answers
+
+    def _append(self, payload: bytes) -> int:
+        began_s = self._clock.monotonic_s()
+        sequence = self._log.append(payload)
+        self.append_s += self._clock.monotonic_s() - began_s
+        self.appends += 1
+        return sequence
 
     def _fail(self, group: Sequence[_Submission], error: BaseException) -> None:
         """The log or our own code failed: nothing after this is acknowledged, and the process is to end."""

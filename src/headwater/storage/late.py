@@ -89,6 +89,17 @@ class LateWrites:
             self.rejected_records[table_id] += len(records)
         return Report(self._new_id().upper(), table_id, now_ns, records) if report_location(table) else None
 
+    @property
+    def rejected_count(self) -> int:
+        """Late records dropped for their version, of all tables."""
+        with self._lock:
+            return self.rejected_records.total()
+
+    @property
+    def pending_count(self) -> int:
+        with self._lock:
+            return len(self._pending)
+
     def wait(self, sequence: int, reports: Sequence[Report]) -> None:
         """These are in the log, under `sequence`, and in no bucket yet."""
         with self._lock:

@@ -23,7 +23,7 @@ STEP_NS = NS_PER_HOUR
 """The wall clock may move by no more against the monotonic one from one look to the next."""
 
 STEADY_S = 600.0
-"""So long after a step nothing is deleted by age."""
+"""So long after a step nothing is deleted by age; nor after a start, before which the clock may have stepped."""
 
 
 class ClockWatch:
@@ -32,8 +32,8 @@ class ClockWatch:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._offset_ns = self._look()[1]
-        self._steady_from_s = float("-inf")
+        now_s, self._offset_ns = self._look()
+        self._steady_from_s = now_s + STEADY_S
         self.steps = 0
 
     def is_steady(self) -> bool:

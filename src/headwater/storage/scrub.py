@@ -7,6 +7,7 @@ Source: reliability.md 3.2, 4.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 from collections.abc import Callable, Iterable
@@ -25,6 +26,9 @@ from headwater.storage.pace import Pace, Stopping
 _log = structlog.get_logger("scrub")
 
 READ_BYTES = 1024 * 1024
+
+_OF_THE_PROCESS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that say nothing of a file: a sound block must not be kept from queries because descriptors have run out."""
 
 
 class Scrubber:
@@ -50,6 +54,10 @@ class Scrubber:
         self._due_s = float("-inf")
         self._lock = threading.Lock()
         self._damaged: dict[str, Block] = {}
+        self.runs = 0
+        self.failures = 0
+        """How often all blocks were read since the start, and how many of them could not be, for want of descriptors
+        or memory. Damaged ones are no failures of ours."""
 
     def is_damaged(self, block_id: str) -> bool:
         return block_id in self._damaged
@@ -69,6 +77,7 @@ class Scrubber:
         except Stopping:
             return
         self._forget_removed()
+        self.runs += 1
         self._due_s = self._clock.monotonic_s() + self._interval_s
 
     def check(self, table: TableId, blocks: Iterable[Block]) -> None:
@@ -88,6 +97,10 @@ class Scrubber:
                     digest.update(data)
                     self._pace.throttle(len(data), self._bytes_per_s)
         except OSError as error:
+            if error.errno in _OF_THE_PROCESS:
+                self.failures += 1
+                _log.warning("block not scrubbed", table=block.table, block=block.id, error=str(error))
+                return ""
             return str(error)
         return "" if digest.hexdigest() == block.sha256 else "its hash is not the manifest's"
 

@@ -54,7 +54,8 @@ class Space:
         self._lock = threading.Lock()
         self._checked_s: float | None = None
         self.is_low = False
-        """As of the last look."""
+        self.free_bytes = 0
+        """Both as of the last look."""
 
     def check(self) -> None:
         """Raises Unavailable while the disk is low. Looks again when the last look is 50 ms old."""
@@ -92,5 +93,5 @@ class Space:
         is_low = marks.is_low(free_bytes, self.is_low)
         if is_low != self.is_low:
             _log.warning("disk is low" if is_low else "disk has room again", free_bytes=free_bytes)
-        self.is_low = is_low
+        self.is_low, self.free_bytes = is_low, free_bytes
         return free_bytes

@@ -7,6 +7,7 @@ disk. Jobs call the methods that end in `_due`.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,6 +20,7 @@ from headwater.config import StorageSettings
 from headwater.errors import Corrupt, Fault, KeyUnusable, NotFound, Unavailable
 from headwater.files import Files
 from headwater.model.block import Block, Manifest
+from headwater.model.facts import LogFacts, Runs, StoreFacts
 from headwater.model.insights import Coverage
 from headwater.model.limits import Limits
 from headwater.model.record import Conflict, RecordColumns
@@ -116,6 +118,10 @@ class Store:
         self._space = Space(files, directory.parent, clock, settings.disk_low_percent, settings.disk_low_bytes)
         self._reshaping = threading.Lock()
         """Held by whoever takes blocks away: compaction and retention."""
+        self._replayed_records = 0
+        self._replay_s = 0.0
+        self._expiries = 0
+        self._failures: Counter[str] = Counter()
 
     def open(self) -> None:
         """Remove files that no manifest names, replay the log, start taking writes. Raises Corrupt on damage."""
@@ -124,7 +130,9 @@ class Store:
         if self._log.last_sequence < flushed:
             raise Corrupt(f"the log ends at sequence {self._log.last_sequence}, blocks hold records up to {flushed}")
         self._tables.remove_unnamed()
-        replayed = self._replay(checkpoints)
+        began_s = self._clock.monotonic_s()
+        replayed = self._replayed_records = self._replay(checkpoints)
+        self._replay_s = self._clock.monotonic_s() - began_s
         _log.info("store opened", tables=len(checkpoints), records_replayed=replayed)
         self._committer.start(self._log.last_sequence)
 
@@ -195,6 +203,41 @@ class Store:
     def memtable_bytes(self) -> int:
         return sum(table.memtable.bytes for table in self._tables.all())
 
+    def facts(self) -> StoreFacts:
+        """How the store stands. Asks memory only, but walks over all blocks: for a look now and then."""
+        now_s, blocks = self._clock.monotonic_s(), self._manifest.blocks()
+        memtables = [table.memtable for table in self._tables.all()]
+        arrivals_s = [memtable.oldest_arrival_s for memtable in memtables if memtable.active]
+        compaction, failures = self._compaction, self._failures
+        return StoreFacts(
+            log=LogFacts(
+                bytes=self._log.size_bytes,
+                appends=self._committer.appends,
+                append_s=self._committer.append_s,
+                is_failed=self._committer.is_failed,
+                torn_bytes=self._log.recovery.torn_bytes,
+                replayed_records=self._replayed_records,
+                replay_s=self._replay_s,
+            ),
+            memtable_bytes=sum(memtable.bytes for memtable in memtables),
+            memtable_age_s=max((now_s - arrival_s for arrival_s in arrivals_s), default=0.0),
+            blocks=len(blocks),
+            block_bytes=sum(block.bytes for block in blocks),
+            block_rows=sum(block.rows for block in blocks),
+            damaged_blocks=len(self._scrubber.damaged()),
+            disk_free_bytes=self._space.free_bytes,
+            is_disk_low=self._space.is_low,
+            clock_steps=self._expiry.watch.steps,
+            runs={
+                "flush": Runs(self._changes.flushes, failures["flush"]),
+                "compaction": Runs(compaction.runs, compaction.failures),
+                "retention": Runs(self._expiries, failures["retention"]),
+                "scrub": Runs(self._scrubber.runs, self._scrubber.failures),
+            },
+            late_rejected=self.late.rejected_count,
+            late_reports_waiting=self.late.pending_count,
+        )
+
     def keep_space(self) -> None:
         """Look after the reserve of the disk; to be called every second or so."""
         self._space.keep()
@@ -234,6 +277,7 @@ class Store:
                 try:
                     self._expire(table_id)
                 except (OSError, Fault) as error:
+                    self._failures["retention"] += 1
                     _log.error("retention failed", table=table_id, error=str(error))
 
     def compact_due(self) -> None:
@@ -279,6 +323,7 @@ class Store:
             self._changes.swap(table, gone, list)
         except NotFound:
             return
+        self._expiries += 1
         _log.info("expired", table=table_id, blocks=len(gone), rows=sum(live.block.rows for live in gone))
 
     def _flush_or_tell(self, table: TableStore) -> None:
@@ -286,6 +331,7 @@ class Store:
         try:
             self._changes.flush(table)
         except (OSError, Fault) as error:
+            self._failures["flush"] += 1
             _log.error("flush failed", table=table.id, error=str(error))
 
     def _replay_one(self, table: TableStore) -> None:

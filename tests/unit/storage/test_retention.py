@@ -144,6 +144,7 @@ def test_readers_keep_expired_blocks_until_they_leave(folder: StoreFolder):
 def test_a_clock_that_steps_deletes_nothing_for_ten_minutes():
     clock = TwoClocks(NOW_NS)
     watch = ClockWatch(clock)
+    assert not watch.is_steady(), "it may have stepped before the start"
     clock.advance(NS_PER_DAY)
     assert watch.is_steady()
     clock.wall_ns += NS_PER_HOUR
@@ -178,4 +179,18 @@ def test_a_step_of_years_deletes_no_block(tmp_path: Path):
     clock.advance(2 * NS_PER_DAY)
     folder.store.expire_due()
     assert block_count(folder) == 0
+    folder.close()
+
+
+def test_a_step_while_the_server_is_down_deletes_nothing_for_ten_minutes(tmp_path: Path):
+    folder = StoreFolder(tmp_path)
+    folder.catalog.update_table("db", "t", Retention(1, 1), None, None)
+    write(folder, NOW_NS)
+    folder.store.flush()
+    folder.clock.advance(1_000 * NS_PER_DAY)
+    folder.reopen()
+    for is_there in (True, False):
+        folder.store.expire_due()
+        assert block_count(folder) == is_there
+        folder.clock.advance(int(STEADY_S) * NS_PER_S)
     folder.close()

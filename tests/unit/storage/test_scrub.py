@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from headwater.errors import Corrupt
 from headwater.model.scan import DimensionIn, TimeRange
 from headwater.model.time import NS_PER_DAY, NS_PER_S
-from support.hooked_files import HookedFiles
+from support.hooked_files import HookedFiles, raising
 from support.stores import NOW_NS, StoreFolder, records, series
 
 
@@ -99,4 +100,12 @@ def test_a_stop_ends_a_scrub(folder: StoreFolder, files: HookedFiles):
     files.hooks["scrub.open"] = folder.store.stop_jobs
     folder.store.scrub_due()
     assert folder.store.damaged_blocks() == []
+    folder.close()
+
+
+def test_a_block_is_not_damaged_because_descriptors_have_run_out(folder: StoreFolder, files: HookedFiles):
+    files.hooks["scrub.open"] = raising(OSError(errno.EMFILE, "too many open files"))
+    folder.store.scrub_due()
+    assert folder.store.damaged_blocks() == []
+    folder.scan().close()
     folder.close()
