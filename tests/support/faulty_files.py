@@ -14,6 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Self
 
 from headwater.errors import Locked
 from headwater.files import FILE_MODE, Files, Lock, OpenFile, Source
@@ -75,18 +76,18 @@ class FaultyFiles(Files):
         """Let the next write at `site` take only so many bytes."""
         self._taken_bytes[site] = taken_bytes
 
-    def restart(self) -> FaultyFiles:
+    def restart(self) -> Self:
         """The process has ended, the machine has not: what was written can be read, synced or not.
 
         The answer is a copy: one stop may be looked at in several ways.
         """
-        after = FaultyFiles()
+        after = type(self)()
         state = deepcopy((self._cached, self._durable, self._pending))
         after._cached, after._durable, after._pending = state
         after._directories = set(self._directories)
         return after
 
-    def power_loss(self, kept: float = 0.0, random: Random | None = None) -> FaultyFiles:
+    def power_loss(self, kept: float = 0.0, random: Random | None = None) -> Self:
         """What the next start finds. Of all that was not synced, each sector and each change of a name is there with
         probability `kept`.
         """
@@ -96,7 +97,7 @@ class FaultyFiles(Files):
             for change in changes:
                 if random.random() < kept:
                     _rename(names, change)
-        after = FaultyFiles()
+        after = type(self)()
         after._directories = set(self._directories)
         for path, content in names.items():
             left = bytearray(content.durable)
@@ -153,6 +154,12 @@ class FaultyFiles(Files):
     def rename(self, source: Path, target: Path, *, site: str) -> None:
         self._rename(target.parent, ((source, None), (target, self._find(source))))
         self._call("rename", site)
+
+    def link(self, source: Path, target: Path, *, site: str) -> None:
+        if target in self._cached:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        self._rename(target.parent, ((target, self._find(source)),))
+        self._call("link", site)
 
     def sync(self, path: Path, *, site: str) -> None:
         self._sync_content("sync", self._find(path), site)

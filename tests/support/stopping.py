@@ -19,6 +19,7 @@ from headwater.catalog.catalog import Catalog
 from headwater.config import StorageSettings, WalSettings
 from headwater.errors import Fault
 from headwater.files import Files
+from headwater.model.block import Manifest
 from headwater.model.limits import Limits
 from headwater.model.scan import ScanRequest
 from headwater.model.table import Retention, TableId
@@ -54,32 +55,52 @@ class StoppingFiles(FaultyFiles):
 
 
 class Machine:
-    """A store on `files`, with segments so small that a short run rolls and removes some."""
+    """A store on `files`, with segments so small that a short run rolls and removes some.
 
-    def __init__(self, directory: Path, files: Files) -> None:
-        # Ids are never used twice, also not by the next machine on the same disk.
-        random, limits = Random(next(_SEEDS)), Limits()
-        self.clock = clock = FixedClock(NOW_NS)
+    `random` makes ids and keys; the one by default never makes the same twice, also not for the next machine on the
+    same disk. `through` stands between the store and its manifest. `has_failed` when the log has.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        files: Files,
+        *,
+        random: Random | None = None,
+        clock: FixedClock | None = None,
+        through: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+    ) -> None:
+        random, limits = random or Random(next(_SEEDS)), Limits()
+        self.clock = clock = clock or FixedClock(NOW_NS)
+        self.directory = directory
         self.files = files
+        self.has_failed = False
         files.make_directory(directory, site="test")
         self.catalog = Catalog.open(files, directory, PROVIDER, "1" * 12, "r", clock, random.randbytes, limits)
-        files.make_directory(directory / "blocks", site="test")
-        self.log = Log.open(files, directory / "log", WalSettings(2_048), self.catalog.keys.log, random.randbytes)
-        self.vault = Vault(self.catalog.database_keys, ChunkCache(1 << 20))
-        self.store = Store(
-            files,
-            self.vault,
-            directory / "blocks",
-            self.log,
-            self.catalog.manifest,
-            self.catalog,
-            clock,
-            StorageSettings(600, 256 << 20, 256 << 20),
-            limits,
-            lambda: random.randbytes(16).hex(),
-            lambda: None,
-        )
-        self.store.open()
+        try:
+            files.make_directory(directory / "blocks", site="test")
+            self.log = Log.open(files, directory / "log", WalSettings(2_048), self.catalog.keys.log, random.randbytes)
+            self.vault = Vault(self.catalog.database_keys, ChunkCache(1 << 20))
+            self.store = Store(
+                files,
+                self.vault,
+                directory / "blocks",
+                self.log,
+                through(self.catalog.manifest),
+                self.catalog,
+                clock,
+                StorageSettings(600, 256 << 20, 256 << 20),
+                limits,
+                lambda: random.randbytes(16).hex(),
+                self._note_failure,
+            )
+            self.store.open()
+        except BaseException:
+            self.catalog.close()
+            raise
+
+    def _note_failure(self) -> None:
+        self.has_failed = True
 
     def table(self, name: str) -> TableId:
         """A new table of this name, which keeps records for a day and an hour."""

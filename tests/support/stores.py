@@ -11,6 +11,7 @@ import numpy as np
 from headwater.catalog.catalog import Catalog
 from headwater.catalog.keys import KeyProvider
 from headwater.config import StorageSettings, WalSettings
+from headwater.errors import Fault
 from headwater.files import Files, LocalFiles
 from headwater.model.limits import Limits
 from headwater.model.record import Conflict, Layout, RecordColumns
@@ -38,8 +39,10 @@ class StoreFolder:
         segment_bytes: int = 1 << 20,
         budget_bytes: int = 256 << 20,
         provider: KeyProvider = PROVIDER,
+        *,
+        is_new: bool = True,
     ) -> None:
-        """`budget_bytes` is that of the memtables and that of the log."""
+        """`budget_bytes` is that of the memtables and that of the log. One that is not new has the table already."""
         self.directory = directory
         self.provider = provider
         self.segment_bytes = segment_bytes
@@ -50,8 +53,13 @@ class StoreFolder:
         self.failures = 0
         self._randomness = random.Random(1)
         self.open()
-        self.catalog.create_database("db", None)
-        self.table = self.new_table("t")
+        if is_new:
+            self.catalog.create_database("db", None)
+        try:
+            self.table = self.new_table("t") if is_new else self.catalog.table("db", "t").id
+        except Fault:
+            self.close()
+            raise
 
     def new_table(self, name: str) -> TableId:
         return self.catalog.create_table("db", name, None, None, None).id

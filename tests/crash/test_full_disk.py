@@ -1,0 +1,110 @@
+"""A real disk that fills up under a server: writes are refused, reads go on, and when there is room again so do writes.
+
+The server's folder is a small file system in memory, and a neighbour's file fills it. Root only, so `make crash` is
+where this runs.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.acknowledged import Identity, Journal, Written
+from support.server import ServerProcess
+from support.under_load import ONCE, body_of, found_by, judged, make_tables, send_once, writing
+from support.volumes import memory_volume, why_not
+
+MIB = 1 << 20
+DEVICE_BYTES = 256 * MIB
+LOW_MIB = 64
+RECORDS = 50
+WAIT_S = 10.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """On a device of its own, with its tables made."""
+    if reason := why_not("tmpfs"):
+        pytest.skip(reason)
+    started = ServerProcess(
+        tmp_path, flush_age_s=0.1, log_segment_mb=1, log_limit_mb=2, disk_low_mb=LOW_MIB, disk_low_percent=0
+    )
+    with memory_volume(started.data, DEVICE_BYTES):
+        try:
+            started.start()
+            make_tables(started)
+            yield started
+        finally:
+            started.kill()
+
+
+def fill(server: ServerProcess, left_bytes: int) -> Path:
+    """Let a neighbour's file leave only so much of the device; the file."""
+    path = server.data / "neighbour"
+    with path.open("wb") as file:
+        while (free := shutil.disk_usage(server.data).free) > left_bytes:
+            file.write(bytes(min(MIB, free - left_bytes)))
+            file.flush()
+    return path
+
+
+def write(server: ServerProcess, base_ns: int, number: int) -> tuple[int, bytes]:
+    """One request of records that no other request has."""
+    written = [Written(Identity(ONCE, "h", base_ns + number * RECORDS + n), 1, n) for n in range(RECORDS)]
+    return send_once(server, "WriteRecords", body_of(written))
+
+
+def await_status(server: ServerProcess, base_ns: int, number: int, wanted: int) -> bytes:
+    """Write the same records until they are answered so."""
+    end_s = time.monotonic() + WAIT_S
+    while time.monotonic() < end_s:
+        status, body = write(server, base_ns, number)
+        if status == wanted:
+            return body
+        time.sleep(0.1)
+    pytest.fail(f"still {status}: {body!r}")
+
+
+def test_below_the_mark_writes_are_refused_reads_go_on_and_room_is_all_it_takes(server: ServerProcess) -> None:
+    base_ns = time.time_ns()
+    await_status(server, base_ns, 0, 200)
+    neighbour = fill(server, (LOW_MIB - 4) * MIB)
+    assert b"InternalServerException" in await_status(server, base_ns, 1, 500)
+    acknowledged = len(found_by(server))
+    assert acknowledged == RECORDS, "what was refused is not there"
+    neighbour.unlink()
+    await_status(server, base_ns, 2, 200)
+    assert len(found_by(server)) == acknowledged + RECORDS
+    assert server.stop() == 0
+    server.start()
+    assert len(found_by(server)) == acknowledged + RECORDS
+
+
+def test_a_disk_filled_to_the_last_byte_loses_nothing(server: ServerProcess, tmp_path: Path) -> None:
+    """All at once, under load. The server may end itself, and then starts when there is room."""
+    journal = Journal(tmp_path / "journal")
+    with writing(server, journal, random.Random(1)) as writers:
+        for writer in writers:
+            writer.resume()
+        time.sleep(1.0)
+        neighbour = fill(server, 0)
+        time.sleep(1.5)
+        for writer in writers:
+            writer.pause()
+    is_up = server.process is not None and server.process.poll() is None
+    if is_up:
+        judged(server, journal, {})
+    neighbour.unlink()
+    if not is_up:
+        server.start()
+    seen = judged(server, journal, {})
+    journal.close()
+    assert seen
+    await_status(server, time.time_ns(), 0, 200)
