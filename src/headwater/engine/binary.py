@@ -9,6 +9,8 @@ import base64
 import binascii
 import hashlib
 import hmac
+import math
+import struct
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -122,10 +124,17 @@ def _decoded(decode: Callable[[str], bytes], text: str, group: int, what: str) -
         raise QueryFailed(f"Input is not valid {what}") from None
 
 
-def _from_big_endian_64(text: str) -> int:
-    if len(text) != 16:
-        raise QueryFailed(f"expected 8-byte input, but got instead: {len(text) // 2}")
-    return int.from_bytes(bytes.fromhex(text), "big", signed=True)
+def _read(format: str, text: str) -> Any:
+    """A number of so many bytes."""
+    size = struct.calcsize(format)
+    if len(text) != 2 * size:
+        raise QueryFailed(f"expected {size}-byte input, but got instead: {len(text) // 2}")
+    return struct.unpack(format, bytes.fromhex(text))[0]
+
+
+def _to_ieee754_64(value: float) -> str:
+    """Every NaN is the one that Java writes."""
+    return struct.pack(">d", math.nan if math.isnan(value) else value).hex()
 
 
 # ------------------------------------------------------------------------------------------------ bits
@@ -179,7 +188,10 @@ BINARY_FUNCTIONS = (
     by_value("arrow_from_base64", _from_base64, ("VARCHAR",), "VARCHAR", _TEXT),
     by_value("arrow_from_base64url", _from_base64url, ("VARCHAR",), "VARCHAR", _TEXT),
     by_value("arrow_from_base32", _from_base32, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_from_big_endian_64", _from_big_endian_64, ("VARCHAR",), "BIGINT", pa.int64()),
+    by_value("arrow_from_big_endian_64", partial(_read, ">q"), ("VARCHAR",), "BIGINT", pa.int64()),
+    by_value("arrow_from_big_endian_32", partial(_read, ">i"), ("VARCHAR",), "INTEGER", pa.int32()),
+    by_value("arrow_from_ieee754_64", partial(_read, ">d"), ("VARCHAR",), "DOUBLE", pa.float64()),
+    by_value("arrow_to_ieee754_64", _to_ieee754_64, ("DOUBLE",), "VARCHAR", _TEXT),
     *(
         ArrowFunction(f"arrow_{name}", ("BIGINT", "BIGINT"), "BIGINT", _shifted(shift))
         for name, shift in (

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -135,20 +136,22 @@ def _array_get(text: str, index: int) -> str | None:
 
 
 def _array_contains(text: str, wanted: str, kind: str) -> bool | None:
-    """Whether an element is that boolean, number or text."""
+    """Whether an element is that boolean, integer, double or text: 2 is not 2.0. Source: Trino."""
     value = _value(text)
     return any(_kind(one) == kind and _is_same(one, wanted, kind) for one in value) if isinstance(value, list) else None
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, _Number):
-        return "number"
+        return "integer" if value.lstrip("-").isdigit() else "double"
     return "boolean" if isinstance(value, bool) else "text" if isinstance(value, str) else "other"
 
 
 def _is_same(value: Any, wanted: str, kind: str) -> bool:
-    if kind == "number":
-        return float(value) == float(wanted)
+    if kind == "integer":
+        return wanted == ("0" if value == "-0" else value)
+    if kind == "double":
+        return math.isfinite(float(value)) and float(value) == float(wanted)
     return _text(value) == wanted if kind == "boolean" else bool(value == wanted)
 
 

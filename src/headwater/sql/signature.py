@@ -240,7 +240,8 @@ class Signature:
     `lower` is a template of engine SQL ({0}, {1}, ... are the arguments, {all} all of them with commas) or a function
     of the call. `places` says for each lambda what its parameters are to the engine: texts over the engine's own
     parameters {0}, {1}. `fold` computes the value from the arguments' values (with the Context first if `is_timed`);
-    it raises Invalid for values it refuses. `check` looks at arguments that must be constant.
+    it raises Invalid for values it refuses. `check` looks at arguments that must be constant. `shown` and `gives` are
+    the call and its result as the row writes them, for messages and for docs/sql.md.
     """
 
     name: str
@@ -256,6 +257,7 @@ class Signature:
     places: tuple[tuple[str, ...], ...]
     source: str
     shown: str
+    gives: str
 
     def patterns(self, count: int) -> tuple[Pattern, ...] | None:
         """The pattern of each of `count` arguments; None if so many cannot be."""
@@ -300,6 +302,7 @@ def row(
         places=places,
         source=source,
         shown=f"{name}({inside})",
+        gives=after,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headwater.errors import Invalid
-from headwater.model.types import Array, Field, Map, Row, Scalar, SqlType, Timeseries
+from headwater.model.types import Array, Map, Scalar, SqlType, Timeseries
 from headwater.sql.coercion import (
     BIGINT,
     TIMESTAMP,
@@ -60,7 +60,8 @@ def _joined(call: Call) -> str:
     if len(call.texts) == 2:
         texts = f"list_filter(list_transform({{0}}, lambda item: {shown}), lambda text: text IS NOT NULL)"
     whole = joined(texts, "{1}", is_constant=call.is_constant(1))
-    return use_once(f"CASE WHEN {{1}} IS NOT NULL THEN {whole} END", call.texts)
+    there = " AND ".join(f"{{{place}}} IS NOT NULL" for place in range(1, len(call.texts)))
+    return use_once(f"CASE WHEN {there} THEN {whole} END", call.texts)
 
 
 def _concatenated(call: Call) -> str:
@@ -105,11 +106,6 @@ def _slice(call: Call) -> str:
         f" WHEN {{1}} < 0 THEN {_part('(len({0}) + {1} + 1)', '{2}')} WHEN {{1}} > 0 THEN {_part('{1}', '{2}')} END"
     )
     return use_once(template, call.texts)
-
-
-def _zipped_type(call: Call) -> SqlType:
-    elements = [kind.element for kind in call.types if isinstance(kind, Array)]
-    return Array(Row(tuple(Field(None, element) for element in elements)))
 
 
 def _zipped(call: Call) -> str:
@@ -190,6 +186,25 @@ def _trimmed(call: Call) -> str:
     )
 
 
+def _contains_run(call: Call) -> str:
+    """Whether the second array is a run of the first one's elements; NULL is like NULL."""
+    many = failure(quoted(ELEMENTS_MESSAGE), Scalar.BOOLEAN)
+    run = "list_select({0}, generate_series(start + 1, start + len({1})))"
+    runs = (
+        f"list_transform(generate_series(0, len({{0}}) - len({{1}})), lambda start: {run} IS NOT DISTINCT FROM {{1}})"
+    )
+    return use_once(
+        f"CASE WHEN NOT ({_BOTH_THERE}) THEN NULL WHEN len({{0}}) * len({{1}}) > {ELEMENTS} THEN {many}"
+        f" ELSE list_contains({runs}, true) END",
+        call.texts,
+    )
+
+
+_COUNTED = (
+    "list_transform(hw_multimap(list_transform(list_filter({0}, lambda item: item IS NOT NULL),"
+    " lambda item: struct_pack(f0 := item, f1 := true))),"
+    " lambda entry: struct_pack(f0 := entry.f0, f1 := len(entry.f1)::BIGINT))"
+)
 _CONTAINS = (
     "CASE WHEN {1} IS NULL OR {0} IS NULL THEN NULL WHEN list_contains({0}, {1}) THEN true"
     " WHEN list_count({0}) = len({0}) THEN false END"
@@ -211,7 +226,11 @@ def _sum_rows() -> list[Signature]:
 
 
 _BEYOND = (
+    row("array_first(array(T)) -> T", "({0})[1]", source="Trino"),
+    row("array_last(array(T)) -> T", "({0})[-1]", source="Trino"),
+    row("array_histogram(array(K)) -> map(K, bigint)", _COUNTED, source="Trino"),
     row("contains(array(E), E) -> boolean", _CONTAINS, source="Trino"),
+    row("contains_sequence(array(E), array(E)) -> boolean", _contains_run, source="Trino"),
     row("combinations(array(T), bigint) -> array(array(T))", _COMBINATIONS, source="Trino"),
     row(
         "flatten(array(array(T))) -> array(T)",
@@ -282,9 +301,9 @@ ROWS = (
         source="6.6",
     ),
     row("slice(array(T), bigint, bigint) -> array(T)", _slice, source="6.6"),
-    row("zip(array(T), array(U)) -> T", _zipped, result=_zipped_type, source="6.6"),
-    row("zip(array(T), array(U), array(V)) -> T", _zipped, result=_zipped_type, source="6.6"),
-    row("zip(array(T), array(U), array(V), array(W)) -> T", _zipped, result=_zipped_type, source="6.6"),
-    row("zip(array(T), array(U), array(V), array(W), array(X)) -> T", _zipped, result=_zipped_type, source="6.6"),
+    *(
+        row(f"zip({', '.join(f'array({t})' for t in types)}) -> array(row({', '.join(types)}))", _zipped, source="6.6")
+        for types in ("TU", "TUV", "TUVW", "TUVWX")
+    ),
     *_BEYOND,
 )

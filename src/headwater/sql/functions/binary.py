@@ -55,6 +55,10 @@ ROWS = (
     ),
     row("to_big_endian_64(bigint) -> varbinary", "lower(lpad(hex({0}), 16, '0'))", source="Trino"),
     row("from_big_endian_64(varbinary) -> bigint", "arrow_from_big_endian_64({0})", source="Trino"),
+    row("to_big_endian_32(integer) -> varbinary", "lower(substr(lpad(hex({0}::BIGINT), 16, '0'), 9))", source="Trino"),
+    row("from_big_endian_32(varbinary) -> integer", "arrow_from_big_endian_32({0})", source="Trino"),
+    row("to_ieee754_64(double) -> varbinary", "arrow_to_ieee754_64({0})", source="Trino"),
+    row("from_ieee754_64(varbinary) -> double", "arrow_from_ieee754_64({0})", source="Trino"),
     row("length(varbinary) -> bigint", "(length({0}) // 2)", source="Trino"),
     row("concat(varbinary...) -> varbinary", lambda call: f"({' || '.join(call.texts)})", source="Trino"),
 )

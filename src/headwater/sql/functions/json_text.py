@@ -21,8 +21,8 @@ def _of_json(name: str, more: str, result: str, lower: str, check: Check | None 
 def _contains() -> Iterator[Signature]:
     for kind, text, what in (
         ("boolean", "CASE WHEN {1} THEN 'true' WHEN NOT {1} THEN 'false' END", "boolean"),
-        ("bigint", "CAST({1} AS VARCHAR)", "number"),
-        ("double", "CAST({1} AS VARCHAR)", "number"),
+        ("bigint", "CAST({1} AS VARCHAR)", "integer"),
+        ("double", "CAST({1} AS VARCHAR)", "double"),
         ("varchar", "{1}", "text"),
     ):
         yield from _of_json(

@@ -56,10 +56,13 @@ def _integer_sign(kind: str) -> str:
     return f"CAST(sign({{0}}) AS {kind.upper()})"
 
 
-def _random_below(kind: str) -> Signature:
+_RANDOM = ("random", "rand")
+
+
+def _random_below(name: str, kind: str) -> Signature:
     fault = failure(quoted("bound must be positive"), BIGINT)
     lower = f"CAST(CASE WHEN {{0}} <= 0 THEN {fault} ELSE floor(random() * {{0}}) END AS {kind.upper()})"
-    return row(f"random({kind}) -> {kind}", lower, is_volatile=True, source="6.4")
+    return row(f"{name}({kind}) -> {kind}", lower, is_volatile=True, source="6.4")
 
 
 def _in_bits() -> str:
@@ -86,7 +89,8 @@ _OPERAND = failure(quoted("operand must not be NaN"), BIGINT)
 _BUCKETS = failure(quoted("bucketCount must be greater than 0"), BIGINT)
 _BOUNDS = failure(quoted("bounds must be finite and differ"), BIGINT)
 _WIDTH_BUCKET = (
-    f"CASE WHEN isnan({{0}}) THEN {_OPERAND} WHEN {{3}} <= 0 THEN {_BUCKETS}"
+    "CASE WHEN {0} + {1} + {2} IS NULL OR {3} IS NULL THEN NULL"
+    f" WHEN isnan({{0}}) THEN {_OPERAND} WHEN {{3}} <= 0 THEN {_BUCKETS}"
     f" WHEN NOT isfinite({{1}}) OR NOT isfinite({{2}}) OR {{1}} = {{2}} THEN {_BOUNDS}"
     " WHEN {0} < least({1}, {2}) THEN CASE WHEN {1} > {2} THEN {3} + 1 ELSE 0 END"
     " WHEN {0} >= greatest({1}, {2}) THEN CASE WHEN {1} > {2} THEN 0 ELSE {3} + 1 END"
@@ -132,16 +136,16 @@ def _great_circle() -> str:
     )
 
 
-def _random_between(kind: str) -> Signature:
+def _random_between(name: str, kind: str) -> Signature:
     fault = failure(quoted("start value must be less than stop value"), BIGINT)
     width = "({1}::HUGEINT - {0})::DOUBLE"
     drawn = f"({{0}}::HUGEINT + floor(random() * {width})::HUGEINT)"
     lower = f"CAST(CASE WHEN {{0}} >= {{1}} THEN {fault} ELSE {drawn} END AS {kind.upper()})"
-    return row(f"random({kind}, {kind}) -> {kind}", lower, is_volatile=True, source="Trino")
+    return row(f"{name}({kind}, {kind}) -> {kind}", lower, is_volatile=True, source="Trino")
 
 
 _TRUNCATED = (
-    "CASE WHEN NOT isfinite({0}) OR {1} > 300 THEN {0} WHEN {1} < -300 THEN 0e0"
+    "CASE WHEN {1} IS NULL THEN NULL WHEN NOT isfinite({0}) OR {1} > 300 THEN {0} WHEN {1} < -300 THEN 0e0"
     " WHEN {1} < 0 THEN trunc({0} / pow(1e1, -{1})) * pow(1e1, -{1})"
     " WHEN isfinite({0} * pow(1e1, {1})) THEN trunc({0} * pow(1e1, {1})) / pow(1e1, {1}) ELSE {0} END"
 )
@@ -168,7 +172,7 @@ _BEYOND = (
             ("bitwise_right_shift_arithmetic", "right_shift_arithmetic"),
         )
     ),
-    *map(_random_between, INTEGERS),
+    *(_random_between(name, kind) for name in _RANDOM for kind in INTEGERS),
     row("great_circle_distance(double, double, double, double) -> double", _great_circle(), source="Trino"),
 )
 
@@ -181,9 +185,8 @@ ROWS = (
     row("pi() -> double", "pi()", fold=lambda: math.pi, source="6.4"),
     row("infinity() -> double", "'Infinity'::DOUBLE", fold=lambda: math.inf, source="6.4"),
     row("nan() -> double", "'NaN'::DOUBLE", fold=lambda: math.nan, source="6.4"),
-    row("rand() -> double", "random()", is_volatile=True, source="6.4"),
-    row("random() -> double", "random()", is_volatile=True, source="6.4"),
-    *map(_random_below, INTEGERS),
+    *(row(f"{name}() -> double", "random()", is_volatile=True, source="6.4") for name in _RANDOM),
+    *(_random_below(name, kind) for name in _RANDOM for kind in INTEGERS),
     row("is_finite(double) -> boolean", "isfinite({0})", source="6.4"),
     row("is_infinite(double) -> boolean", "isinf({0})", source="6.4"),
     row("is_nan(double) -> boolean", "isnan({0})", source="6.4"),

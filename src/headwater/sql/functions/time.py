@@ -114,6 +114,11 @@ def _truncated_date(call: Call) -> str:
     return literal(None, DATE) if unit is None else use_once(f"hw_trunc_date('{unit}', {{0}})", call.texts[1:])
 
 
+def _truncated_time(call: Call) -> str:
+    unit = unit_of(call, SUB_DAY_UNITS, "TIME")
+    return literal(None, Scalar.TIME) if unit is None else f"({call.texts[1]} // {UNITS_NS[unit]} * {UNITS_NS[unit]})"
+
+
 def _add_to_timestamp(call: Call) -> str:
     unit = unit_of(call, UNITS, "TIMESTAMP")
     if unit is None:
@@ -320,6 +325,13 @@ ROWS = (
         source="Trino",
     ),
     row(
+        "date_trunc(varchar, time) -> time",
+        _truncated_time,
+        fold=lambda unit, time_ns: time_ns // UNITS_NS[unit.lower()] * UNITS_NS[unit.lower()],
+        check=_check_unit(SUB_DAY_UNITS, "TIME"),
+        source="Trino",
+    ),
+    row(
         "date_add(varchar, bigint, timestamp) -> timestamp",
         _add_to_timestamp,
         fold=_folded_add,
@@ -414,7 +426,7 @@ ROWS = (
     ),
     row("human_readable_seconds(double) -> varchar", _in_words(), source="Trino"),
     row(
-        "parse_duration(varchar) -> T",
+        "parse_duration(varchar) -> interval",
         _duration,
         result=_duration_type,
         fold=lambda text: parse_duration(text)[0],
