@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from headwater.cli import output
-from headwater.cli.client import Client, find_credentials
+from headwater.cli.client import OWN_TARGET, Client, find_credentials
+from headwater.cli.explain import print_explanation
 from headwater.config import SETTINGS
 from headwater.model.time import SystemClock
 
@@ -19,6 +20,16 @@ FORMATS = {"table": output.print_table, "csv": output.print_csv, "json": output.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Defaults that depend on the environment are read in `run`."""
     parser.add_argument("text", metavar="SQL", help="the query, one argument: quote it")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="do not run the query: print which scans it makes, what they would read, and the engine's statement",
+    )
+    add_client_arguments(parser)
+
+
+def add_client_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which server to call and as whom, and how to print what it answers; `headwater jobs` has the same."""
     parser.add_argument(
         "--endpoint",
         metavar="URL",
@@ -37,6 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the result of one query. Raises Invalid with the server's words, Unavailable if it cannot be reached."""
+    client = client_of(arguments)
+    if arguments.explain:
+        # Of our servers only: the service cannot tell.
+        print_explanation(client.call("ExplainQuery", {"QueryString": arguments.text}, OWN_TARGET), sys.stdout)
+    else:
+        FORMATS[arguments.format](client.query_pages(arguments.text), sys.stdout)
+    return 0
+
+
+def client_of(arguments: argparse.Namespace) -> Client:
+    """A client for what the arguments and the environment say. Raises Invalid."""
     environ = os.environ
     endpoint = (
         arguments.endpoint
@@ -46,6 +68,4 @@ def run(arguments: argparse.Namespace) -> int:
     )
     region = arguments.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _DEFAULTS["region"]
     credentials = find_credentials(arguments.data, environ)
-    client = Client(endpoint, region, credentials, SystemClock(), environ.get("AWS_CA_BUNDLE"))
-    FORMATS[arguments.format](client.query_pages(arguments.text), sys.stdout)
-    return 0
+    return Client(endpoint, region, credentials, SystemClock(), environ.get("AWS_CA_BUNDLE"))
