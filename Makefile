@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help setup setup-demo demo test crash fuzz-write lint bench docs docs-check format lock clean
+.PHONY: help setup setup-demo demo test crash sim fuzz-write fuzz-sql lint bench docs docs-check format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,8 +41,16 @@ test: setup ## run the tests
 crash: setup ## kill the server again and again, and servers broken on purpose (about five minutes)
 	$(BIN)/python -m pytest -m slow tests/crash tests/unit/storage --timeout 600
 
+# The seed of hashing is part of a history: sets are walked in its order.
+SEEDS ?= 1000
+sim: setup ## live through SEEDS=1000 simulated histories of the store (a third of a second each), or SEED=17 again
+	PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
 fuzz-write: setup ## twenty thousand broken WriteRecords requests against a server (about two minutes)
 	$(BIN)/python -m pytest -m slow tests/fuzz --timeout 1800
+
+fuzz-sql: setup ## random queries, answered as a second engine answers them (N=20000, SEED=1000; about 40 minutes)
+	FUZZ_SQL_N=$(or $(N),20000) FUZZ_SQL_SEED=$(or $(SEED),1000) $(BIN)/python -m pytest -m slow tests/fuzz_sql --timeout 14400
 
 lint: setup ## ruff, mypy in strict mode, the import contract
 	$(BIN)/ruff format --check src tests benchmarks
@@ -56,6 +64,7 @@ bench: setup ## measure ingest, HTTP servers and queries; print the figures
 docs: setup ## make the pages anew that are made from the code
 	$(BIN)/python tests/docs/test_settings.py
 	PYTHONPATH=tests $(BIN)/python -m support.conformance_page
+	PYTHONPATH=tests $(BIN)/python -m support.sql_page
 
 docs-check: setup ## the documents agree with the code, their examples run
 	$(BIN)/python -m pytest tests/docs

@@ -39,6 +39,8 @@ class ServerSettings:
     connections: int
     public_address: str | None
     cell_endpoints: bool
+    metrics: tuple[str, int] | None = None
+    """Host and port of metrics' own listener; None: metrics are told where all else is."""
 
     @property
     def scheme(self) -> str:
@@ -90,6 +92,15 @@ class ObjectSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationSettings:
+    """Who is told about scheduled queries: an SNS-compatible endpoint with the keys for it, a webhook, or nobody."""
+
+    sns_endpoint: str | None
+    sns_credentials: Path | None
+    webhook_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeySettings:
     """Where the master key is: its 32 bytes, its file, the ARN of a key in a key service, or None for the file of the
     data folder. With an ARN there are an endpoint and credentials. Prints no secret.
@@ -113,6 +124,7 @@ class Config:
     storage: StorageSettings
     query: QuerySettings
     objects: ObjectSettings
+    notifications: NotificationSettings
     keys: KeySettings
     limits: Limits
 
@@ -177,6 +189,21 @@ def optional_url(text: str) -> str | None:
     return found[1]
 
 
+def optional_page(text: str) -> str | None:
+    """An `optional_url` with a path and a query behind it, if you like; only characters that stand in requests."""
+    head, slash, rest = text.partition("://")
+    host, _, path = rest.partition("/")
+    if not text:
+        return None
+    try:
+        optional_url(f"{head}{slash}{host}")
+    except ValueError as error:
+        raise ValueError("http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH") from error
+    if not re.fullmatch(r"[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*", path):
+        raise ValueError("an address whose path has only characters of RFC 3986; others are written %XX")
+    return text
+
+
 def optional_store(text: str) -> str | None:
     """An `optional_url`, or `file:///FOLDER` with an absolute path."""
     if text.startswith("file:///") and len(text) > len("file:///"):
@@ -199,6 +226,10 @@ def master_key(text: str) -> bytes | Path | str | None:
     if not found:
         raise ValueError("file, file:/PATH, kms:ARN of a key, or a key as 64 hexadecimal digits")
     return found[1]
+
+
+def optional_address(text: str) -> tuple[str, int] | None:
+    return address(text) if text else None
 
 
 def address(text: str) -> tuple[str, int]:
@@ -314,6 +345,14 @@ SETTINGS = (
         yes_or_no,
         "Answer DescribeEndpoints as AWS does, ingest-cell1 or query-cell1.timestream.REGION.amazonaws.com, for "
         "clients whose name service leads these names here; needs TLS.",
+        "server",
+    ),
+    Setting(
+        "metrics_listen",
+        "",
+        "HOST:PORT",
+        optional_address,
+        "Address of its own for /metrics, without signatures; without it, listen answers /metrics to this machine only.",
         "server",
     ),
     Setting(
@@ -465,6 +504,31 @@ SETTINGS = (
         "objects",
     ),
     Setting(
+        "sns_endpoint",
+        "",
+        "URL",
+        optional_url,
+        "SNS-compatible endpoint that notifications of scheduled queries are published to; without it they are written "
+        "to the log.",
+        "notifications",
+    ),
+    Setting(
+        "sns_credentials",
+        "",
+        "file",
+        optional_path,
+        "AWS shared-credentials file whose [default] keys sign requests to sns_endpoint.",
+        "notifications",
+    ),
+    Setting(
+        "webhook_url",
+        "",
+        "URL",
+        optional_page,
+        "Address that each notification is posted to, in the form in which SNS calls its HTTP subscribers.",
+        "notifications",
+    ),
+    Setting(
         "master_key",
         "file",
         "file, file:/PATH, kms:ARN or 64 hexadecimal digits",
@@ -576,6 +640,10 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
     if not (is_loopback(host) or values["tls_certificate"] or values["plain_http"]):
         rule = f"{host} is not a loopback address: set tls_certificate and tls_key, or plain_http to go without TLS"
         raise _bad("listen", sources["listen"], rule)
+    metrics_host = (values["metrics_listen"] or ("localhost", 0))[0]
+    if not (is_loopback(metrics_host) or values["tls_certificate"] or values["plain_http"]):
+        rule = f"{metrics_host} is not a loopback address: set tls_certificate and tls_key, or plain_http"
+        raise _bad("metrics_listen", sources["metrics_listen"], rule)
     if values["cell_endpoints"] and not values["tls_certificate"]:
         raise _bad(
             "cell_endpoints", sources["cell_endpoints"], "clients call these names by HTTPS: set tls_certificate"
@@ -586,6 +654,11 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
         raise _bad("master_key", sources["master_key"], "every user of the machine sees a flag: use the environment")
     if isinstance(values["master_key"], str) and values["kms_credentials"] is None:
         raise _bad("master_key", sources["master_key"], "kms_credentials must be set with it")
+    if bool(values["sns_endpoint"]) != bool(values["sns_credentials"]):
+        given, missing = "sns_endpoint", "sns_credentials"
+        if values[missing]:
+            given, missing = missing, given
+        raise _bad(given, sources[given], f"{missing} must be set with it")
     if values["log_limit_mb"] < 2 * values["log_segment_mb"]:
         name = max("log_limit_mb", "log_segment_mb", key=lambda n: sources[n] != "default")
         raise _bad(name, sources[name], "log_limit_mb must be at least twice log_segment_mb")
@@ -608,6 +681,7 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             connections=values["connections"],
             public_address=values["public_address"],
             cell_endpoints=values["cell_endpoints"],
+            metrics=values["metrics_listen"],
         ),
         wal=WalSettings(segment_bytes=values["log_segment_mb"] * MIB),
         storage=StorageSettings(
@@ -630,6 +704,11 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             url=values["object_store"],
             region=values["object_store_region"],
             credentials=values["object_store_credentials"],
+        ),
+        notifications=NotificationSettings(
+            sns_endpoint=values["sns_endpoint"],
+            sns_credentials=values["sns_credentials"],
+            webhook_url=values["webhook_url"],
         ),
         keys=KeySettings(
             master_key=values["master_key"],

@@ -153,6 +153,10 @@ class Files(Protocol):
         """Give a file another name, in one step, over a file that may have it. Not durable yet."""
         ...
 
+    def link(self, source: Path, target: Path, *, site: str) -> None:
+        """Give a file a second name, which no file has yet, on the same device. Not durable yet."""
+        ...
+
     def sync(self, path: Path, *, site: str) -> None:
         """Make a file's content durable, whoever wrote it; not its name."""
         ...
@@ -238,6 +242,9 @@ class LocalFiles(Files):
 
     def rename(self, source: Path, target: Path, *, site: str) -> None:
         source.replace(target)
+
+    def link(self, source: Path, target: Path, *, site: str) -> None:
+        target.hardlink_to(source)
 
     def sync(self, path: Path, *, site: str) -> None:
         _sync(path, os.O_RDONLY)

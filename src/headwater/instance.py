@@ -17,15 +17,25 @@ import structlog
 
 from headwater.catalog.catalog import NO_TAGS, Catalog
 from headwater.catalog.database_keys import REFRESH_INTERVAL_S
-from headwater.config import Config, ObjectSettings
+from headwater.config import Config, NotificationSettings, ObjectSettings, ServerSettings
 from headwater.engine.engine import Engine
 from headwater.errors import Invalid
 from headwater.files import Files, LocalFiles, Lock
 from headwater.ingest.write import Ingest
+from headwater.jobs.batch_load import BatchLoads
+from headwater.jobs.facts import gather
+from headwater.jobs.listing import job_lines
+from headwater.jobs.notify import Channel, Notifications, channels_of
 from headwater.jobs.reports import Reports
 from headwater.jobs.rewrap import Rewrap
 from headwater.jobs.runner import Job, Runner
+from headwater.jobs.scheduled import Scheduled
+from headwater.jobs.scheduled_run import Rooms
+from headwater.jobs.scheduling import Scheduling
 from headwater.keyring.providers import open_provider
+from headwater.model.facts import Facts
+from headwater.model.job import JobLine
+from headwater.model.region import partition_of
 from headwater.model.table import Retention, Table
 from headwater.model.time import NS_PER_S, Clock, SystemClock
 from headwater.objects import Buckets, buckets_at
@@ -50,6 +60,9 @@ RETENTION_INTERVAL_S = 60.0
 SCRUB_CHECK_INTERVAL_S = 10.0
 REPORTS_INTERVAL_S = 1.0
 REWRAP_INTERVAL_S = 2.0
+SCHEDULE_CHECK_INTERVAL_S = 0.5
+NOTIFICATIONS_INTERVAL_S = 0.2
+BATCH_LOAD_INTERVAL_S = 0.2
 RESULT_CACHE_BYTES = 32 * 1024 * 1024
 
 
@@ -68,6 +81,8 @@ class Instance:
         queries: Queries,
         buckets: Buckets,
         rewrap: Rewrap,
+        channels: tuple[Channel, ...],
+        new_id: Callable[[], str],
     ) -> None:
         self.config = config
         self.buckets = buckets
@@ -77,6 +92,12 @@ class Instance:
         self.queries = queries
         self.ingest = Ingest(catalog, store, clock, config.limits)
         self.reports = Reports(catalog, store.late, buckets, clock)
+        self.notifications = Notifications(channels, clock, new_id)
+        rooms = Rooms(catalog, queries, self.ingest, buckets, clock, config.limits, new_id)
+        self.scheduled = Scheduled(rooms, self.notifications)
+        arn_prefix = _arn_prefix(config.server)
+        self.scheduling = Scheduling(catalog, store, queries, arn_prefix, new_id, self.notifications.send)
+        self.batch_loads = BatchLoads(catalog, store, buckets, clock, config.limits, new_id)
         self.token_key = catalog.keys.token_key
         self._lock = lock
         self._log = log
@@ -89,6 +110,9 @@ class Instance:
                 Job("retention", RETENTION_INTERVAL_S, store.expire_due, store.stop_jobs),
                 Job("scrub", SCRUB_CHECK_INTERVAL_S, store.scrub_due, store.stop_jobs),
                 Job("reports", REPORTS_INTERVAL_S, self.reports.run, self.reports.stop),
+                Job("scheduled queries", SCHEDULE_CHECK_INTERVAL_S, self.scheduled.run, self.scheduled.stop),
+                Job("notifications", NOTIFICATIONS_INTERVAL_S, self.notifications.run, self.notifications.stop),
+                Job("batch load", BATCH_LOAD_INTERVAL_S, self.batch_loads.run, self.batch_loads.stop),
                 Job("keys", REFRESH_INTERVAL_S, catalog.database_keys.refresh),
                 Job("rewrap", REWRAP_INTERVAL_S, rewrap.run),
             )
@@ -116,6 +140,7 @@ class Instance:
         lock = files.lock(data / LOCK_FILE, site="instance.lock")
         try:
             buckets = _buckets(files, config.objects)
+            channels = _channels(files, config.notifications, config.server.region)
             provider = open_provider(config.keys, files, data, clock, randomness)
             catalog = Catalog.open(
                 files, data, provider, config.server.account, config.server.region, clock, randomness, config.limits
@@ -168,7 +193,18 @@ class Instance:
             randomness,
         )
         instance = cls(
-            config, clock, lock, catalog, log, store, engine, queries, buckets, Rewrap(files, blocks, catalog)
+            config,
+            clock,
+            lock,
+            catalog,
+            log,
+            store,
+            engine,
+            queries,
+            buckets,
+            Rewrap(files, blocks, catalog),
+            channels,
+            new_id,
         )
         instance._jobs.start()
         return instance
@@ -187,6 +223,23 @@ class Instance:
             stack.callback(self.store.close)
             stack.callback(self.queries.close)
             stack.callback(self._jobs.stop)
+
+    def jobs(self) -> Sequence[JobLine]:
+        """All work in the background, what runs now first."""
+        return job_lines(self.catalog, self.scheduled, self._jobs)
+
+    def facts(self) -> Facts:
+        """How the server stands, as numbers, for its metrics."""
+        return gather(
+            self.catalog,
+            self.store,
+            self.ingest,
+            self.queries,
+            self.reports,
+            self.scheduled,
+            self.notifications,
+            self._jobs,
+        )
 
     def secret_of(self, access_key_id: str) -> str | None:
         """The secret of an access key of the account, or None."""
@@ -211,13 +264,27 @@ class Instance:
 
 def _buckets(files: Files, settings: ObjectSettings) -> Buckets:
     """The buckets that the settings name. Raises Invalid when the credentials cannot be read."""
-    if settings.credentials is None:
-        return buckets_at(settings.url, settings.region, None)
+    return buckets_at(settings.url, settings.region, _text_of(files, settings.credentials, "object_store_credentials"))
+
+
+def _channels(files: Files, settings: NotificationSettings, region: str) -> tuple[Channel, ...]:
+    """Whom the settings name for notifications. Raises Invalid when the credentials cannot be read."""
+    return channels_of(settings, region, _text_of(files, settings.sns_credentials, "sns_credentials"))
+
+
+def _text_of(files: Files, path: Path | None, setting: str) -> str | None:
+    """The text of the file that a setting names, if it names one. Raises Invalid."""
+    if path is None:
+        return None
     try:
-        text = files.read(settings.credentials, site="instance.object_store_credentials").decode()
+        return files.read(path, site=f"instance.{setting}").decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"object_store_credentials: {settings.credentials} cannot be read: {error}") from error
-    return buckets_at(settings.url, settings.region, text)
+        raise Invalid(f"{setting}: {path} cannot be read: {error}") from error
+
+
+def _arn_prefix(server: ServerSettings) -> str:
+    """The ARN of a scheduled query, up to its name."""
+    return f"arn:{partition_of(server.region)}:timestream:{server.region}:{server.account}:scheduled-query/"
 
 
 def _write_credentials(files: Files, data: Path, catalog: Catalog, randomness: Callable[[int], bytes]) -> None:

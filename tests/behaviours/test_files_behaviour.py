@@ -143,3 +143,13 @@ def test_a_lock_is_held_until_it_is_released(place: tuple[Files, Path]) -> None:
         files.lock(directory / "lock", site="test")
     lock.release()
     files.lock(directory / "lock", site="test").release()
+
+
+def test_a_link_is_a_second_name_of_the_same_file(place: tuple[Files, Path]) -> None:
+    files, directory = place
+    files.write_file(directory / "a", b"one", site="test")
+    files.link(directory / "a", directory / "b", site="test")
+    with pytest.raises(FileExistsError):
+        files.link(directory / "a", directory / "b", site="test")
+    files.remove(directory / "a", site="test")
+    assert files.read(directory / "b", site="test") == b"one"

@@ -257,13 +257,6 @@ def test_endpoints_are_the_address_that_was_called(server: ServerProcess, write:
         assert client.describe_endpoints()["Endpoints"] == [{"Address": server.endpoint, "CachePeriodInMinutes": 1_440}]
 
 
-def test_an_operation_to_come_is_unknown_by_name(query: Any) -> None:
-    arn = "arn:aws:timestream:us-east-1:0:scheduled-query/x"
-    code, status, text = told(lambda: query.delete_scheduled_query(ScheduledQueryArn=arn))
-    assert (code, status) == ("UnknownOperationException", 404)
-    assert "is not supported yet" in text
-
-
 def test_update_database_changes_the_key(write: Any, database: str) -> None:
     before = write.describe_database(DatabaseName=database)["Database"]
     key = before["KmsKeyId"].rpartition("/")[0] + "/11111111-2222-3333-4444-555555555555"

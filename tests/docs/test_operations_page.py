@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from headwater.server.operations import NOT_BUILT, OPERATIONS
+from headwater.server.operations import OPERATIONS
 from support.conformance_page import PAGE, remade
 
-ROW = re.compile(r"^\| \[?([A-Z]\w+)(?:\]\(#\w+\))? \| (yes|not yet) \|", re.MULTILINE)
+ROW = re.compile(r"^\| \[?([A-Z]\w+)(?:\]\(#\w+\))? \| (yes) \|", re.MULTILINE)
 HEADING = re.compile(r"^### (\w+)$", re.MULTILINE)
 
 
@@ -16,8 +16,7 @@ def test_the_page_is_made_anew_after_a_change() -> None:
     assert remade(text) == text, "run: make docs"
 
 
-def test_the_page_lists_every_operation_once_and_says_whether_it_is_here() -> None:
+def test_the_page_lists_every_operation_once() -> None:
     text = PAGE.read_text("utf-8")
-    here, to_come = [(name, "yes") for name in OPERATIONS], [(name, "not yet") for name in NOT_BUILT]
-    assert sorted(ROW.findall(text)) == sorted(here + to_come)
+    assert sorted(ROW.findall(text)) == sorted((name, "yes") for name in OPERATIONS)
     assert sorted(HEADING.findall(text)) == sorted(OPERATIONS)

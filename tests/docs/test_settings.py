@@ -14,6 +14,7 @@ ROOMS = {
     "storage": "Memory and blocks",
     "query": "Queries",
     "objects": "Object store",
+    "notifications": "Notifications",
     "keys": "Encryption keys",
     "limits": "Limits of the service",
 }

@@ -95,7 +95,8 @@ def seen_in_error(operation: str, name: str, body: dict[str, Any]) -> set[Item]:
     found: set[str] = set()
     # A message under both spellings, and the type, which is the protocol's.
     members = {member: value for member, value in body.items() if member not in ("__type", "message")}
-    _look(members, shapes[0], name, {}, found)
+    # Of the operations that both services have, the error of one may have more members than the other knows.
+    _look(members, max(shapes, key=lambda shape: len(shape.members)), name, {}, found)
     assert f"{name}.Message" in found
     return {Item(operation, "error", path) for path in (found | {name}) - {f"{name}.Message"}}
 

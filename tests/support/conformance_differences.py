@@ -19,24 +19,17 @@ class Row(NamedTuple):
 
 
 _LOOK_UPS = (
-    "DescribeDatabase ListDatabases DescribeTable ListTables DescribeEndpoints CreateBatchLoadTask "
-    "DescribeBatchLoadTask ListBatchLoadTasks ResumeBatchLoadTask PrepareQuery CancelQuery DescribeAccountSettings"
+    "DescribeDatabase ListDatabases DescribeTable ListTables DescribeEndpoints "
+    "DescribeBatchLoadTask ListBatchLoadTasks PrepareQuery CancelQuery DescribeAccountSettings "
+    "DescribeScheduledQuery ListScheduledQueries"
 )
-_TO_COME = "batch load is to come"
 _SCALAR = "a parameter stands for a scalar"
 
 MISSING = (
     Row("*", "error", "AccessDeniedException", "one key may do everything"),
     Row("*", "error", "InvalidEndpointException", "one address answers every call"),
-    Row("*", "error", "ResourceNotFoundException.ScheduledQueryArn", "scheduled queries are to come"),
     Row(_LOOK_UPS, "error", "InternalServerException", "answered from memory, where nothing can fail"),
     Row("UpdateDatabase UntagResource", "error", "ServiceQuotaExceededException", "nothing is added"),
-    Row("CreateBatchLoadTask", "output", "TaskId", _TO_COME),
-    Row("CreateBatchLoadTask", "error", "ConflictException", _TO_COME),
-    Row("CreateBatchLoadTask", "error", "ServiceQuotaExceededException", _TO_COME),
-    Row("DescribeBatchLoadTask", "output", "BatchLoadTaskDescription", _TO_COME),
-    Row("ListBatchLoadTasks", "output", "NextToken", _TO_COME),
-    Row("ListBatchLoadTasks", "output", "BatchLoadTasks[]", _TO_COME),
     Row("PrepareQuery", "output", "Columns[].Type.ArrayColumnInfo.Name", "elements have no names"),
     Row("PrepareQuery", "output", "Columns[].Type.TimeSeriesMeasureValueColumnInfo.Name", "points have no names"),
     Row("PrepareQuery", "output", "Parameters[].Type.ArrayColumnInfo", _SCALAR),
@@ -53,8 +46,6 @@ MISSING = (
 
 _KEY = "a key of the key service that `master_key` names; without one a name only"
 _REPORTS = "kept and reported; no report is written"
-_CHECKED = "checked, then the task is refused: batch load is to come"
-_NO_TASKS = "there are no tasks: batch load is to come"
 
 OTHERWISE = (
     Row("CreateDatabase UpdateDatabase", "input", "KmsKeyId", _KEY),
@@ -65,15 +56,13 @@ OTHERWISE = (
         _REPORTS,
     ),
     Row("DescribeEndpoints", "output", "Endpoints[].Address", "an address that leads this client back here"),
-    Row("CreateBatchLoadTask", "input", "ClientToken", _CHECKED),
-    Row("CreateBatchLoadTask", "input", "DataModelConfiguration", _CHECKED),
-    Row("CreateBatchLoadTask", "input", "DataSourceConfiguration", _CHECKED),
-    Row("CreateBatchLoadTask", "input", "ReportConfiguration", _CHECKED),
-    Row("CreateBatchLoadTask", "input", "TargetDatabaseName", _CHECKED),
-    Row("CreateBatchLoadTask", "input", "TargetTableName", _CHECKED),
-    Row("CreateBatchLoadTask", "input", "RecordVersion", _CHECKED),
-    Row("DescribeBatchLoadTask ResumeBatchLoadTask", "input", "TaskId", _NO_TASKS),
-    Row("ListBatchLoadTasks", "input", "TaskStatus", _NO_TASKS),
+    Row("CreateScheduledQuery", "input", "KmsKeyId", "kept and reported; definitions are encrypted by the root key"),
+    Row(
+        "CreateScheduledQuery",
+        "input",
+        "ScheduledQueryExecutionRoleArn",
+        "kept and reported; one key may do everything",
+    ),
     Row("UpdateAccountSettings", "input", "MaxQueryTCU", "kept and reported; nothing is metered by it"),
     Row("UpdateAccountSettings", "input", "QueryCompute", "kept and reported; nothing is provisioned by it"),
 )
@@ -87,10 +76,15 @@ NOTES = {
     "UpdateTable": "retention, magnetic store writes, the partition key's enforcement",
     "WriteRecords": "all types, common attributes, versions, both tiers' windows",
     "DescribeEndpoints": "answers the host that was called",
-    "CreateBatchLoadTask": "checks the request, then refuses it by name",
-    "DescribeBatchLoadTask": "there are no tasks",
-    "ListBatchLoadTasks": "there are no tasks",
-    "ResumeBatchLoadTask": "there are no tasks",
+    "CreateBatchLoadTask": "CSV from the `object_store`; buckets and data model are looked at, files later",
+    "DescribeBatchLoadTask": "progress as far as it would survive a crash",
+    "ListBatchLoadTasks": "the newest first, 20 a page unless `MaxResults` says otherwise",
+    "ResumeBatchLoadTask": "within a day after the task has stopped",
+    "CreateScheduledQuery": "checked against the columns of now; first run at the next slot",
+    "ListScheduledQueries": "by name, 100 a page unless `MaxResults` says otherwise",
+    "UpdateScheduledQuery": "`ENABLED` or `DISABLED`; slots of the time between are not run",
+    "ExecuteScheduledQuery": "answers when the run is written down; a `ClientToken` asks once",
+    "DeleteScheduledQuery": "with its runs and tags; a run that goes on is cut short",
     "DescribeAccountSettings": "what was set",
     "UpdateAccountSettings": "kept and reported",
     "PrepareQuery": "columns and `@` parameters, without running it",

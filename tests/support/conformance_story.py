@@ -27,13 +27,20 @@ from headwater.config import load
 from headwater.errors import LogFailed
 from headwater.files import FILE_MODE, LocalFiles, OpenFile
 from headwater.instance import BLOCKS_FOLDER, Instance
+from headwater.model.batch_load import BatchLoadLimits, Progress, TaskStatus
 from headwater.model.limits import Limits
 from headwater.model.time import NS_PER_MS, NS_PER_S, FixedClock
 from headwater.server.chain import WAITING_LIMIT_BYTES
 from headwater.server.operations import OPERATIONS
 from support.serving import ACCOUNT, NOW_NS, REGION, TIMEOUT_S, Running
 
-LIMITS = Limits(databases=3, tables=3, request_body_bytes=WAITING_LIMIT_BYTES)
+LIMITS = Limits(
+    databases=3,
+    tables=3,
+    scheduled_queries=2,
+    request_body_bytes=WAITING_LIMIT_BYTES,
+    batch_load=BatchLoadLimits(active_per_table=1),
+)
 """Little room, so that it is soon full; and one request may fill the server's memory for bodies."""
 
 ROOT = f"arn:aws:timestream:{REGION}:{ACCOUNT}:database"
@@ -46,11 +53,32 @@ BAD_TAGS = [{"Key": "aws:team", "Value": "a"}]
 S3 = {"BucketName": "rejected", "ObjectKeyPrefix": "a/", "EncryptionOption": "SSE_KMS", "KmsKeyId": "alias/a"}
 LATE = {"EnableMagneticStoreWrites": True, "MagneticStoreRejectedDataLocation": {"S3Configuration": S3}}
 KEY = {"CompositePartitionKey": [{"Type": "DIMENSION", "Name": "host", "EnforcementInRecord": "OPTIONAL"}]}
-BATCH = {
-    "DataSourceConfiguration": {"DataSourceS3Configuration": {"BucketName": "source"}, "DataFormat": "CSV"},
-    "ReportConfiguration": {},
+LOADED = [{"SourceColumn": "v", "TargetMultiMeasureAttributeName": "a", "MeasureValueType": "DOUBLE"}]
+LOAD_COLUMNS = {"TimeColumn": "t", "TimeUnit": "MILLISECONDS", "DimensionMappings": [{"SourceColumn": "host"}]}
+LOAD_MULTI = {
+    **LOAD_COLUMNS,
+    "MultiMeasureMappings": {"TargetMultiMeasureName": "all", "MultiMeasureAttributeMappings": LOADED},
+}
+LOAD_MIXED = {
+    **LOAD_COLUMNS,
+    "MeasureNameColumn": "n",
+    "MixedMeasureMappings": [
+        {"MeasureName": "b", "SourceColumn": "v", "TargetMeasureName": "c", "MeasureValueType": "DOUBLE"},
+        {"MeasureName": "d", "MeasureValueType": "MULTI", "MultiMeasureAttributeMappings": LOADED},
+    ],
+}
+CSV = {"ColumnSeparator": ",", "EscapeChar": "\\", "QuoteChar": "'", "NullValue": "-", "TrimWhiteSpace": True}
+BATCH: dict[str, Any] = {
+    "DataModelConfiguration": {"DataModel": LOAD_MULTI},
+    "DataSourceConfiguration": {
+        "DataSourceS3Configuration": {"BucketName": "source", "ObjectKeyPrefix": "data/"},
+        "CsvConfiguration": CSV,
+        "DataFormat": "CSV",
+    },
+    "ReportConfiguration": {"ReportS3Configuration": {**S3, "BucketName": "reports"}},
     "TargetDatabaseName": "metrics",
     "TargetTableName": "cpu",
+    "RecordVersion": 2,
 }
 EVERY_TYPE = (
     "SELECT 1, ROW(1, 'a'), ARRAY[1], NULL, create_time_series(time, measure_value::double) FROM metrics.cpu GROUP BY 1"
@@ -65,6 +93,35 @@ ENDLESS = (
     "SELECT count(*) FROM UNNEST(sequence(1, 10000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 10000)) AS b(x) "
     "CROSS JOIN UNNEST(sequence(1, 10000)) AS c(x) WHERE a.x + b.x + c.x < 0"
 )
+
+SCHEDULED_ROOT = f"arn:aws:timestream:{REGION}:{ACCOUNT}:scheduled-query"
+NO_SCHEDULED = {"ScheduledQueryArn": f"{SCHEDULED_ROOT}/none-0123456789ab"}
+DERIVED = {
+    "DatabaseName": "metrics",
+    "TableName": "second",
+    "TimeColumn": "long_ago",
+    "DimensionMappings": [{"Name": "host", "DimensionValueType": "VARCHAR"}],
+}
+ATTRIBUTES = [{"SourceColumn": "v", "TargetMultiMeasureAttributeName": "load", "MeasureValueType": "DOUBLE"}]
+MULTI = {"TargetMultiMeasureName": "all", "MultiMeasureAttributeMappings": ATTRIBUTES}
+MIXED = [
+    {"MeasureName": "load", "SourceColumn": "v", "TargetMeasureName": "a", "MeasureValueType": "DOUBLE"},
+    {"MeasureName": "all", "MeasureValueType": "MULTI", "MultiMeasureAttributeMappings": ATTRIBUTES},
+]
+SCHEDULED = {
+    "Name": "first",
+    "QueryString": (
+        "SELECT host, measure_name AS n, measure_value::double AS v, from_milliseconds(0) AS long_ago "
+        "FROM metrics.cpu WHERE time <= @scheduled_runtime"
+    ),
+    "ScheduleConfiguration": {"ScheduleExpression": "cron(0 0 1 1 ? *)"},
+    "NotificationConfiguration": {"SnsConfiguration": {"TopicArn": "arn:aws:sns:::a"}},
+    "ScheduledQueryExecutionRoleArn": "arn:aws:iam::123456789012:role/a",
+    "ErrorReportConfiguration": {
+        "S3Configuration": {"BucketName": "reports", "ObjectKeyPrefix": "errors", "EncryptionOption": "SSE_S3"}
+    },
+    "TargetConfiguration": {"TimestreamConfiguration": {**DERIVED, "MultiMeasureMappings": MULTI}},
+}
 
 VALIDATION, NOT_FOUND, CONFLICT = "ValidationException", "ResourceNotFoundException", "ConflictException"
 QUOTA, THROTTLED, INTERNAL = "ServiceQuotaExceededException", "ThrottlingException", "InternalServerException"
@@ -84,7 +141,7 @@ def tell(folder: Path) -> list[Exchange]:
     disk = Disk()
     flags = {"data": str(folder), "listen": "127.0.0.1:0", "account": ACCOUNT, "region": REGION}
     buckets = folder.with_name(f"{folder.name}-buckets")
-    for bucket in (S3["BucketName"], "results"):
+    for bucket in (S3["BucketName"], "results", "reports", "source"):
         (buckets / bucket).mkdir(parents=True)
     flags |= {"insecure_dev": "true", "object_store": buckets.as_uri()}
     config = replace(load(flags, {}, None, processors=1), limits=LIMITS)
@@ -97,8 +154,9 @@ def tell(folder: Path) -> list[Exchange]:
         databases_and_tables(story)
         tags(story)
         records_and_queries(story)
-        batch_load(story)
+        batch_load(story, instance, buckets / "source")
         account_settings(story)
+        scheduled_queries(story, instance)
         while_a_query_runs(story, clock)
         deletions(story)
         while_the_disk_is_stuck(story, disk)
@@ -203,14 +261,39 @@ def records_and_queries(story: Story) -> None:
     story.ask("PrepareQuery", {"QueryString": "SELECT x"}, VALIDATION)
 
 
-def batch_load(story: Story) -> None:
-    story.ask("CreateBatchLoadTask", BATCH, VALIDATION)
+def batch_load(story: Story, instance: Instance, source: Path) -> None:
+    """A task that fails for one of its rows; then nobody works any more, and another stays as it is."""
+    (source / "data").mkdir()
+    (source / "data" / "1.csv").write_text(f"t,host,v\n{NOW_NS // NS_PER_MS},a,1\n{NOW_NS // NS_PER_MS},a,x\n")
+    (source / "model.json").write_text(json.dumps(LOAD_MIXED))
+    tasks = instance.catalog.batch_loads
+    first = story.ask("CreateBatchLoadTask", {**BATCH, "ClientToken": "t"})
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while tasks.task(first["TaskId"]).status.is_active:
+        assert time.monotonic() < deadline_s, "a batch load does not end"
+        time.sleep(0.01)
+    told = story.ask("DescribeBatchLoadTask", first)["BatchLoadTaskDescription"]
+    assert (told["TaskStatus"], told["ProgressReport"]["ParseFailures"]) == ("FAILED", 1)
+    story.ask("CreateBatchLoadTask", {**BATCH, "ClientToken": "t", "RecordVersion": 3}, CONFLICT)
+    instance.batch_loads.stop()
+    place = {"DataModelS3Configuration": {"BucketName": "source", "ObjectKey": "model.json"}}
+    stays = story.ask("CreateBatchLoadTask", {**BATCH, "DataModelConfiguration": place})
+    story.ask("CreateBatchLoadTask", BATCH, QUOTA)
+    story.ask("DescribeBatchLoadTask", stays)
+    tasks.finish(stays["TaskId"], TaskStatus.PROGRESS_STOPPED, "The disk is full.", Progress())
+    story.ask("DescribeBatchLoadTask", stays)
+    mixed = story.ask("CreateBatchLoadTask", {**BATCH, "DataModelConfiguration": {"DataModel": LOAD_MIXED}})
+    story.ask("DescribeBatchLoadTask", mixed)
+    tasks.finish(mixed["TaskId"], TaskStatus.PROGRESS_STOPPED, "The disk is full.", Progress())
+    in_pages(story, "ListBatchLoadTasks", {})
+    story.ask("ResumeBatchLoadTask", stays)
+    story.ask("ResumeBatchLoadTask", stays, VALIDATION)
+    tasks.finish(stays["TaskId"], TaskStatus.FAILED, None, Progress())
+    story.ask("CreateBatchLoadTask", {**BATCH, "ReportConfiguration": {}}, VALIDATION)
     story.ask("CreateBatchLoadTask", {**BATCH, "TargetTableName": "none"}, NOT_FOUND)
     story.ask("DescribeBatchLoadTask", {"TaskId": "ABC"}, NOT_FOUND)
     story.ask("ResumeBatchLoadTask", {"TaskId": "ABC"}, NOT_FOUND)
     story.ask("ResumeBatchLoadTask", {"TaskId": "?"}, VALIDATION)
-    story.ask("ListBatchLoadTasks", {})
-    story.ask("ListBatchLoadTasks", {"NextToken": "x"}, VALIDATION)
 
 
 def account_settings(story: Story) -> None:
@@ -222,6 +305,41 @@ def account_settings(story: Story) -> None:
     )
     story.ask("UpdateAccountSettings", {"QueryPricingModel": "BYTES_SCANNED"}, VALIDATION)
     story.ask("DescribeAccountSettings", {})
+
+
+def scheduled_queries(story: Story, instance: Instance) -> None:
+    """A manual run of the first finds a row that is too old to be written, so that all of a summary is seen."""
+    token = {"ClientToken": "t" * 32, "KmsKeyId": "alias/a", "Tags": TAGS}
+    first = {"ScheduledQueryArn": story.ask("CreateScheduledQuery", {**SCHEDULED, **token})["Arn"]}
+    story.ask("CreateScheduledQuery", SCHEDULED, CONFLICT)
+    story.ask("CreateScheduledQuery", {**SCHEDULED, "Name": "second", "QueryString": "SELECT x"}, VALIDATION)
+    target = {**DERIVED, "MixedMeasureMappings": MIXED, "MeasureNameColumn": "n"}
+    mixed = {**SCHEDULED, "Name": "second", "TargetConfiguration": {"TimestreamConfiguration": target}}
+    second = {"ScheduledQueryArn": story.ask("CreateScheduledQuery", mixed)["Arn"]}
+    story.ask("CreateScheduledQuery", {**SCHEDULED, "Name": "third"}, QUOTA)
+    run = {"InvocationTime": NOW_NS // NS_PER_S + 60, "QueryInsights": {"Mode": "ENABLED_WITH_RATE_CONTROL"}}
+    story.ask("ExecuteScheduledQuery", {**first, **run, "ClientToken": "r" * 32})
+    story.ask("ExecuteScheduledQuery", {**first, "InvocationTime": 1e300}, VALIDATION)
+    assert instance.scheduled.settle(TIMEOUT_S)
+    described = story.ask("DescribeScheduledQuery", first)["ScheduledQuery"]
+    assert described["LastRunSummary"]["RunStatus"] == "MANUAL_TRIGGER_FAILURE"
+    story.ask("DescribeScheduledQuery", second)
+    in_pages(story, "ListScheduledQueries", {})
+    in_pages(story, "ListTagsForResource", {"ResourceARN": first["ScheduledQueryArn"]})
+    story.ask("UpdateScheduledQuery", {**second, "State": "DISABLED"})
+    story.ask("DeleteScheduledQuery", second)
+    for operation, more in (
+        ("DescribeScheduledQuery", {}),
+        ("UpdateScheduledQuery", {"State": "DISABLED"}),
+        ("ExecuteScheduledQuery", {"InvocationTime": 0}),
+        ("DeleteScheduledQuery", {}),
+    ):
+        story.ask(operation, {**NO_SCHEDULED, **more}, NOT_FOUND)
+        story.ask(operation, more, VALIDATION)
+    no_tags = {"ResourceARN": NO_SCHEDULED["ScheduledQueryArn"]}
+    story.ask("TagResource", {**no_tags, "Tags": TAGS}, NOT_FOUND)
+    story.ask("UntagResource", {**no_tags, "TagKeys": []}, NOT_FOUND)
+    story.ask("ListTagsForResource", no_tags, NOT_FOUND)
 
 
 def while_a_query_runs(story: Story, clock: FixedClock) -> None:
@@ -273,6 +391,8 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("DeleteTable", {**DATABASE, "TableName": "second"}),
     ("DeleteDatabase", {"DatabaseName": "third"}),
     ("UpdateAccountSettings", {"MaxQueryTCU": 12}),
+    ("CreateScheduledQuery", {**SCHEDULED, "Name": "third"}),
+    ("CreateBatchLoadTask", BATCH),
 ]
 """What a sound catalog would do."""
 
@@ -299,10 +419,16 @@ def when_all_is_broken(story: Story, disk: Disk, instance: Instance) -> None:
         block.unlink()
     story.ask("Query", {"QueryString": "SELECT * FROM metrics.cpu"}, INTERNAL)
     with closing(sqlite3.connect(instance.config.data / CATALOG_FILE)) as connection:
-        for table in ("databases", "tables", "properties"):
+        for table in ("databases", "tables", "properties", "scheduled_queries", "scheduled_runs", "batch_load_tasks"):
             connection.execute(f"ALTER TABLE {table} RENAME TO lost_{table}")
     for operation, request in CHANGES:
         story.ask(operation, request, INTERNAL)
+    first = {"ScheduledQueryArn": instance.catalog.scheduled.all()[0].arn}
+    story.ask("ExecuteScheduledQuery", {**first, "InvocationTime": 0}, INTERNAL)
+    story.ask("UpdateScheduledQuery", {**first, "State": "DISABLED"}, INTERNAL)
+    story.ask("DeleteScheduledQuery", first, INTERNAL)
+    (stopped,) = instance.catalog.batch_loads.page(TaskStatus.PROGRESS_STOPPED, None, 2)
+    story.ask("ResumeBatchLoadTask", {"TaskId": stopped.id}, INTERNAL)
     disk.is_broken = True
     story.ask("WriteRecords", written("3", Version=3), INTERNAL)
 

@@ -16,8 +16,10 @@ from headwater.catalog.catalog import Catalog
 from headwater.config import Config, load
 from headwater.errors import Invalid, Rejected, RejectedRecord
 from headwater.files import LocalFiles
+from headwater.jobs.batch_load import BatchLoads
 from headwater.model.time import FixedClock
 from headwater.model.types import OutputColumn, Scalar
+from headwater.objects import NoBuckets
 from headwater.server.app import Server
 from headwater.server.http import HttpLimits
 from headwater.wire.sigv4 import sign
@@ -117,6 +119,9 @@ class MemoryInstance:
         self.token_key = b"k" * 32
         self.ingest = MemoryIngest(self.catalog)
         self.queries = MemoryQueries()
+        self.batch_loads = BatchLoads(
+            self.catalog, self.ingest, NoBuckets(), self.clock, config.limits, lambda: randomness(16).hex()
+        )
 
     def secret_of(self, access_key_id):
         return SECRET if access_key_id == KEY else None

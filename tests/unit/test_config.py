@@ -29,6 +29,9 @@ BAD = {
     ),
     "object_store_region": ("Us East", "'Us East' is not lower-case letters, digits and inner hyphens, at most 63"),
     "object_store_credentials": ("a\0b", "is not a path"),
+    "sns_endpoint": ("sns", "'sns' is not http://HOST, https://HOST or one of them with :PORT"),
+    "sns_credentials": ("a\0b", "is not a path"),
+    "webhook_url": ("ftp://host/x", "'ftp://host/x' is not http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH"),
     "listen": ("localhost", "'localhost' is not HOST:PORT with a port from 0 to 65535"),
     "tls_certificate": ("a\0b", "is not a path"),
     "tls_key": ("a\0b", "is not a path"),
@@ -242,3 +245,20 @@ def test_cell_names_need_tls_and_no_other_address() -> None:
         loaded(cell_endpoints="true")
     with pytest.raises(Invalid, match="public_address cannot be set with it"):
         loaded(cell_endpoints="true", public_address="https://db", **tls)
+
+
+def test_a_webhook_is_an_address_with_a_path() -> None:
+    for url in ("http://127.0.0.1:9/a/b?key=%20x", "https://hooks.example", "http://[::1]:8080/"):
+        assert loaded(webhook_url=url).notifications.webhook_url == url
+    for url in ("http://host:99999/", "http://user@host/", "http://host/a b", "http://host/\r\nX: y"):
+        with pytest.raises(Invalid):
+            loaded(webhook_url=url)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [("sns_endpoint", "sns_credentials"), ("sns_credentials", "sns_endpoint")]
+)
+def test_a_topic_needs_its_keys_and_keys_their_endpoint(given: str, missing: str) -> None:
+    with pytest.raises(Invalid) as bad:
+        loaded(**{given: "http://127.0.0.1:9"})
+    assert bad.value.message == f"Setting {given} (flag --{given.replace('_', '-')}): {missing} must be set with it"

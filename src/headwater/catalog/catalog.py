@@ -20,9 +20,11 @@ import sqlalchemy as sa
 
 from headwater.catalog import checks, tables
 from headwater.catalog.account import Account
+from headwater.catalog.batch_load import BatchLoadTasks
 from headwater.catalog.database_keys import DatabaseKeys
 from headwater.catalog.keys import KeyProvider, Keys
 from headwater.catalog.manifest import CatalogManifest
+from headwater.catalog.scheduled import ScheduledQueries
 from headwater.catalog.sqlite import CatalogFile
 from headwater.catalog.tags import Tags, database_resource, table_resource
 from headwater.errors import Conflict, Invalid, NotFound
@@ -59,6 +61,8 @@ class Catalog:
         self.query_account = Account(file, account)
         self._file = file
         self._tags = Tags(account)
+        self.batch_loads = BatchLoadTasks(file, account, keys, clock, limits.batch_load)
+        self.scheduled = ScheduledQueries(file, account, keys, self._tags, clock, limits)
         self._account = account
         self._clock = clock
         self._randomness = randomness
@@ -325,21 +329,12 @@ class Catalog:
     def tag(self, database: str, table: str | None, tags: Mapping[str, str]) -> None:
         """Add tags; a key that is there gets the new value. Raises NotFound, Invalid, QuotaExceeded."""
         with self._file.changing:
-            resource = self._resource(database, table)
-            checks.check_tags(tags)
-            changed = {**self._tags.of(resource), **tags}
-            checks.check_tag_count(len(changed))
-            with self._file.transaction() as connection:
-                self._tags.put_rows(connection, resource, tags)
-            self._tags.replace(resource, changed)
+            self._tags.add(self._file, self._resource(database, table), tags)
 
     def untag(self, database: str, table: str | None, keys: Sequence[str]) -> None:
         """Remove the tags of some keys, which need not be there. Raises NotFound."""
         with self._file.changing:
-            resource = self._resource(database, table)
-            with self._file.transaction() as connection:
-                self._tags.delete_rows(connection, resource, keys)
-            self._tags.replace(resource, {key: v for key, v in self._tags.of(resource).items() if key not in keys})
+            self._tags.remove(self._file, self._resource(database, table), keys)
 
     def _resource(self, database: str, table: str | None) -> str:
         if table is None:
@@ -357,6 +352,8 @@ class Catalog:
                     self._add_table(tables.table_of(row))
             self._tags.load(connection)
             self.query_account.load(connection)
+            self.scheduled.load(connection)
+            self.batch_loads.load(connection)
             blocks = ((table, block) for table in self._tables_by_id for block in self.manifest.load(table).blocks)
             self.database_keys.load(connection, (f"{table}/{block.id}" for table, block in blocks))
 

@@ -1,5 +1,5 @@
 """The root key of a data folder, and what the catalog keeps encrypted under it: access keys, the keys of page tokens
-and of the log.
+and of the log, and what other parts of the catalog `seal`.
 
 `catalog.Catalog` opens this; `server` asks it for secrets, `wal` for the keys of segments. The root key itself is in
 the catalog, wrapped by a key provider: that it can be unwrapped is how a wrong master key is told from the right one.
@@ -120,6 +120,7 @@ class Keys:
         self._clock = clock
         self._root = root
         self._secrets = secrets
+        self._randomness = randomness
         self._lock = threading.Lock()
         self.token_key = values[_TOKEN_KEY]
         self.log = LogKeys(account, values[_LOG_KEY], randomness)
@@ -157,6 +158,14 @@ class Keys:
         with self._lock:
             self._secrets[key.id] = key.secret
         return key
+
+    def seal(self, value: bytes, purpose: str) -> bytes:
+        """A value of the catalog that may not be read on the disk, encrypted for one purpose."""
+        return self._root.seal(value, purpose, self._randomness)
+
+    def unseal(self, sealed: bytes, purpose: str) -> bytes:
+        """What `seal` was given. Raises Corrupt if it was not that, or for another purpose."""
+        return unwrapped(self._root, sealed, purpose)
 
     def secret_of(self, access_key_id: str) -> str | None:
         """The secret of an access key, or None if there is no such key. No I/O."""

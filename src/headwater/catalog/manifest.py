@@ -67,6 +67,12 @@ class CatalogManifest:
         with self._lock:
             return list(self._stored)
 
+    def blocks(self) -> list[Block]:
+        """The live blocks of all tables, in no promised order."""
+        with self._lock:
+            stored = list(self._stored.values())
+        return [block for one in stored for block in one.blocks.values()]
+
     def load(self, table: TableId) -> TableManifest:
         """The live state of one table; an empty one for a table never flushed. Raises NotFound for a dropped one."""
         stored = self._get(table)

@@ -1,4 +1,4 @@
-"""Tags of databases and tables: kept in the catalog's file, answered from memory.
+"""Tags of databases, tables and scheduled queries: kept in the catalog's file, answered from memory.
 
 `catalog.Catalog` opens this and knows what a resource is; here it is an opaque text. Whoever changes tags holds
 `CatalogFile.changing`, runs the transaction, and then calls the method that puts the change into memory.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import sqlalchemy as sa
 
-from headwater.catalog import tables
+from headwater.catalog import checks, tables
+from headwater.catalog.sqlite import CatalogFile
 from headwater.model.table import TableId
 
 
@@ -23,6 +24,11 @@ def database_resource(name: str) -> str:
 def table_resource(id: TableId) -> str:
     """By id: a table made again under an old name has nothing of the old one."""
     return f"table/{id}"
+
+
+def scheduled_query_resource(id: str) -> str:
+    """By the name with its suffix, which is never used again."""
+    return f"scheduled-query/{id}"
 
 
 class Tags:
@@ -44,6 +50,21 @@ class Tags:
     def of(self, resource: str) -> dict[str, str]:
         with self._lock:
             return dict(self._tags.get(resource, {}))
+
+    def add(self, file: CatalogFile, resource: str, tags: Mapping[str, str]) -> None:
+        """Add tags, durably; a key that is there gets the new value. Raises Invalid, QuotaExceeded."""
+        checks.check_tags(tags)
+        changed = {**self.of(resource), **tags}
+        checks.check_tag_count(len(changed))
+        with file.transaction() as connection:
+            self.put_rows(connection, resource, tags)
+        self.replace(resource, changed)
+
+    def remove(self, file: CatalogFile, resource: str, keys: Collection[str]) -> None:
+        """Remove the tags of some keys, which need not be there, durably."""
+        with file.transaction() as connection:
+            self.delete_rows(connection, resource, keys)
+        self.replace(resource, {key: value for key, value in self.of(resource).items() if key not in keys})
 
     def put_rows(self, connection: sa.Connection, resource: str, tags: Mapping[str, str]) -> None:
         """Write tags; a key that is there gets the new value."""

@@ -25,6 +25,9 @@ TIMEOUT_S = 70.0
 
 _TARGET = "Timestream_20181101."
 
+OWN_TARGET = "Headwater_1."
+"""Of operations that the service has not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -96,12 +99,12 @@ class Client:
                 return
             request["NextToken"] = page["NextToken"]
 
-    def call(self, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
+    def call(self, operation: str, request: Mapping[str, object], target: str = _TARGET) -> dict[str, Any]:
         """The answer to one operation.
 
         Raises Unavailable if the server cannot be reached or fails, Invalid with its words if it refuses.
         """
-        status, body = self._exchange(operation, json.dumps(request).encode())
+        status, body = self._exchange(target + operation, json.dumps(request).encode())
         try:
             answer = json.loads(body or b"{}")
         except ValueError as error:
@@ -117,11 +120,11 @@ class Client:
     def _stranger(self, reason: str) -> Unavailable:
         return Unavailable(f"{self._endpoint} does not answer like a Headwater server: {reason}.")
 
-    def _exchange(self, operation: str, body: bytes) -> tuple[int, bytes]:
+    def _exchange(self, target: str, body: bytes) -> tuple[int, bytes]:
         headers = {
             "Host": self._netloc,
             "Content-Type": "application/x-amz-json-1.0",
-            "X-Amz-Target": _TARGET + operation,
+            "X-Amz-Target": target,
         }
         signed = sign(
             "POST",

@@ -30,6 +30,11 @@ class Command:
 COMMANDS = (
     Command("serve", "Start the server on a data folder."),
     Command("query", "Run one SQL query on a server and print the result."),
+    Command("jobs", "Print what a server does in the background: scheduled queries, batch loads, maintenance."),
+    Command("backup", "Copy a data folder, of a running server too, as it is at one moment."),
+    Command("restore", "Make a data folder of a backup, every file verified."),
+    Command("fsck", "Look for damage in the data folder of a stopped server; repair it."),
+    Command("inspect", "Print what a data folder, or one file of it, holds."),
     Command("certs", "Make a certificate authority and a server certificate for development."),
     Command("demo", "Start a server on a temporary folder and play two workloads through boto3."),
 )

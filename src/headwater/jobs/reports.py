@@ -120,7 +120,7 @@ def report_body(report: Report) -> bytes:
     by_reason: dict[str, list[dict[str, object]]] = {}
     for record in report.records:
         reason = reasons.of_conflict(Conflict(0, record.conflict)).reason
-        by_reason.setdefault(reason, []).append(_record_json(record))
+        by_reason.setdefault(reason, []).append(record_json(record))
     errors = [{"reason": reason, "records": records} for reason, records in by_reason.items()]
     return msgspec.json.encode({"reportId": report.id, "errors": errors})
 
@@ -132,7 +132,8 @@ def _put(buckets: Buckets, location: dict[str, str], key: str, report: Report) -
     buckets.bucket(location["BucketName"], encryption).put(key, report_body(report))
 
 
-def _record_json(record: LateRecord) -> dict[str, object]:
+def record_json(record: LateRecord) -> dict[str, object]:
+    """A record as reports show it; a scheduled query's are the same (`error_reports`)."""
     texts = [(name, kind, _text(kind, value)) for name, kind, value in record.values]
     values = [{"name": name, "value": text, "type": kind.name} for name, kind, text in texts]
     return {

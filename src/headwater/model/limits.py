@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from headwater.model.batch_load import BatchLoadLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +13,7 @@ class Limits:
 
     databases: int = 500
     tables: int = 50_000
+    scheduled_queries: int = 10_000
     future_minutes: int = 15
     records_per_request: int = 100
     dimensions_per_table: int = 128
@@ -32,6 +35,7 @@ class Limits:
     page_bytes: int = 1_000_000
     result_bytes: int = 5_000_000_000
     sequence_elements: int = 10_000
+    batch_load: BatchLoadLimits = field(default_factory=BatchLoadLimits)
 
     def __hash__(self) -> int:
         """Of little, because it is asked for with every request: a process has one of these, or few in tests."""

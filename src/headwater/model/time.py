@@ -9,6 +9,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+S_PER_MINUTE = 60
+S_PER_HOUR = 3_600
+S_PER_DAY = 86_400
+
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000

@@ -6,6 +6,7 @@ Knows nothing of pages, tokens and clients.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -63,7 +64,10 @@ class Execution:
 
 
 class Executor:
-    """Runs plans. Any number of threads may call `execute` at once."""
+    """Runs plans. Any number of threads may call `execute` at once.
+
+    `ended` counts runs by outcome, `scanned_bytes` and `metered_bytes` what they read, all since the start.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,9 @@ class Executor:
         self._running: set[Execution] = set()
         self._lock = threading.Lock()
         self._is_closing = False
+        self.ended: Counter[str] = Counter()
+        self.scanned_bytes = 0
+        self.metered_bytes = 0
 
     def close(self) -> None:
         """Cancel what runs; what is still to begin will not."""
@@ -102,15 +109,28 @@ class Executor:
             if self._is_closing:
                 raise Unavailable("the server is stopping")
             self._running.add(execution)
+        outcome = "failed"
         try:
-            return self._read(execution)
+            result = self._read(execution)
+            outcome = "succeeded"
+            return result
         except Fault as fault:
+            if execution.engine_run.is_cancelled:
+                outcome = "cancelled"
             # A failed run is kept as long as any other: without its frames, which hold what it read.
             fault.__cause__ = fault.__context__ = None
             raise fault.with_traceback(None)  # noqa: B904 - the cause is what must go
         finally:
             with self._lock:
                 self._running.discard(execution)
+                self.ended[outcome] += 1
+                self.scanned_bytes += execution.scan_bytes if outcome == "succeeded" else execution.scanned_bytes
+                self.metered_bytes += _metered(execution) if outcome == "succeeded" else 0
+
+    def running(self) -> set[Execution]:
+        """What runs now."""
+        with self._lock:
+            return set(self._running)
 
     def _read(self, execution: Execution) -> Result:
         plan = execution.plan
@@ -142,7 +162,7 @@ class Executor:
             scans: dict[str, Scan] = {}
             for relation, request in plan.scans:
                 table = self._catalog.table_by_id(request.table)
-                alive = _without_expired(table, request, execution.now_ns)
+                alive = without_expired(table, request, execution.now_ns)
                 if execution.wants_insights:
                     self._note_coverage(execution, table, alive)
                 scans[relation] = scan = self._store.scan(alive)
@@ -164,7 +184,7 @@ class Executor:
         execution.tables[table.id] = TableCoverage(table.database, table.name, key, found)
 
 
-def _without_expired(table: Table, request: ScanRequest, now_ns: int) -> ScanRequest:
+def without_expired(table: Table, request: ScanRequest, now_ns: int) -> ScanRequest:
     """Records past both retentions are invisible from the moment they are. Source: storage.md 3."""
     alive = TimeRange(start_ns=expiry_ns(table.retention, now_ns))
     return replace(request, time=request.time.intersect(alive))

@@ -20,6 +20,7 @@ from headwater.catalog.catalog import Catalog
 from headwater.config import QuerySettings
 from headwater.engine.engine import Engine
 from headwater.errors import Conflict, Invalid, NotFound, Throttled
+from headwater.model.facts import QueryFacts
 from headwater.model.insights import Insights
 from headwater.model.limits import Limits
 from headwater.model.table import Columns, TableId
@@ -28,6 +29,7 @@ from headwater.model.types import OutputColumn
 from headwater.objects import Buckets
 from headwater.query.cursor import Cursors, Run
 from headwater.query.execute import Execution, Executor
+from headwater.query.explain import Explanation, explain
 from headwater.query.job import JobQuery
 from headwater.query.metadata import metadata_result
 from headwater.query.result import Result
@@ -164,9 +166,12 @@ class Queries:
         """The columns and parameters of a query, without running it. Raises Invalid."""
         return self._compiler.prepare(text, self._clock.now_ns())
 
-    def for_job(
-        self, text: str, parameters: Mapping[str, ParameterValue], *, wants_insights: bool = False
-    ) -> JobQuery:
+    def explain(self, text: str) -> Explanation:
+        """What a query would read, and the engine's statement, without running it. Raises Invalid, and as a scan."""
+        now_ns = self._clock.now_ns()
+        return explain(self._compiler.compile(text, now_ns), self._catalog, self._store, now_ns)
+
+    def for_job(self, text: str, parameters: Mapping[str, ParameterValue], *, wants_insights: bool = False) -> JobQuery:
         """A SELECT for a job of the server, which runs it itself. Raises Invalid (text, names, types, no SELECT)."""
         now_ns = self._clock.now_ns()
         plan = self._compiler.compile(text, now_ns, parameters)
@@ -174,6 +179,13 @@ class Queries:
             raise Invalid("Only a SELECT can be scheduled.")
         execution = Execution(self._new_query_id(), plan, now_ns, wants_insights=wants_insights)
         return JobQuery(plan, execution, self._executor, self._spool)
+
+    def facts(self) -> QueryFacts:
+        """How many run, wait and have ended. Those of jobs count too; what needs no engine, as SHOW, does not."""
+        running, executor = self._executor.running(), self._executor
+        with self._lock:
+            waiting = sum(execution not in running for _, execution in self._active.values())
+        return QueryFacts(len(running), waiting, dict(executor.ended), executor.scanned_bytes, executor.metered_bytes)
 
     def cancel(self, caller: Caller, query_id: str) -> str:
         """End a run; what to tell the client. Done again it changes nothing. Raises Invalid if it is not running."""

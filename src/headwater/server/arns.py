@@ -1,6 +1,7 @@
 """ARNs of databases and tables: made for answers, read from requests about tags.
 
-Both `*_api` files and `tag_api` use it. Knows only how names are written, not whether such a thing exists.
+The `*_api` files use it. ARNs of scheduled queries are only told apart here, the catalog has them whole. Knows how
+names are written, not whether such a thing exists.
 Source: write-api.md 2, security.md 2.
 """
 
@@ -16,7 +17,7 @@ _ARN = re.compile(
     r"arn:(?P<partition>[^:/]+):timestream:(?P<region>[^:/]+):(?P<account>[^:/]+):(?P<resource>.+)", re.DOTALL
 )
 _DATABASE = re.compile(r"database/(?P<database>[^/]+)(?:/table/(?P<table>[^/]+))?")
-_SCHEDULED_QUERY = re.compile(r"scheduled-query/(?P<name>[^/]+)")
+_SCHEDULED_QUERY = re.compile(r"scheduled-query/.+", re.DOTALL)
 
 
 def database_arn(server: ServerSettings, database: str) -> str:
@@ -30,17 +31,22 @@ def table_arn(server: ServerSettings, database: str, table: str) -> str:
 def names_in(server: ServerSettings, arn: str) -> tuple[str, str | None]:
     """The database, and the table unless it is the ARN of a database.
 
-    Raises Invalid for what is no ARN of this service, NotFound for one of another account or region and for a scheduled
-    query, of which there are none yet. The classes and the texts are a guess.
+    Raises Invalid for what is no ARN of this service and for that of a scheduled query, NotFound for one of another
+    account or region. The classes and the texts are a guess.
     """
     found = _ARN.fullmatch(arn)
     if found is None:
         raise Invalid(f"The resource ARN {arn} is invalid.")
     names = _DATABASE.fullmatch(found["resource"])
-    query = _SCHEDULED_QUERY.fullmatch(found["resource"])
-    if names is None and query is None:
+    if names is None:
         raise Invalid(f"The resource ARN {arn} is invalid.")
     here = (partition_of(server.region), server.region, server.account)
-    if names is None or (found["partition"], found["region"], found["account"]) != here:
-        raise NotFound("scheduled query" if query else "resource", arn)
+    if (found["partition"], found["region"], found["account"]) != here:
+        raise NotFound("resource", arn)
     return names["database"], names["table"]
+
+
+def is_scheduled_query(arn: str) -> bool:
+    """Whether it is written like the ARN of a scheduled query, here or elsewhere."""
+    found = _ARN.fullmatch(arn)
+    return found is not None and _SCHEDULED_QUERY.fullmatch(found["resource"]) is not None

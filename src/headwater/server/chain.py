@@ -19,11 +19,14 @@ import structlog
 from headwater.errors import Fault, Throttled, Unavailable, UnknownOperation
 from headwater.server.http import HttpRequest, HttpResponse, Refusal
 from headwater.server.needs import Instance
-from headwater.server.operations import NOT_BUILT, OPERATIONS, Operation
+from headwater.server.operations import OPERATIONS, OWN_OPERATIONS, Operation
 from headwater.server.write_api import Call
 from headwater.wire import codec, faults, sigv4
 
 TARGET_PREFIX = "Timestream_20181101."
+OWN_TARGET_PREFIX = "Headwater_1."
+"""Before the names of operations that the service has not."""
+
 WAITING_LIMIT_BYTES = 64 * 1024 * 1024
 WAITING_QUERIES = 32
 QUICK_THREADS = 4
@@ -153,18 +156,19 @@ class Chain:
 
 
 def operation_of(request: HttpRequest) -> Operation:
-    """What the X-Amz-Target header names. Raises UnknownOperation, with a message only for operations to come."""
+    """What the X-Amz-Target header names. Raises UnknownOperation, of which the service says no more."""
     target = request.header(b"x-amz-target")
     path = request.target.partition("?")[0]
-    if request.method != "POST" or path != "/" or target is None or not target.startswith(TARGET_PREFIX):
-        raise UnknownOperation("")
-    name = target.removeprefix(TARGET_PREFIX)
-    if name in NOT_BUILT:
-        raise UnknownOperation(f"The operation {name} is not supported yet by this server.")
-    operation = OPERATIONS.get(name)
-    if operation is None:
+    operation = _named(target or "")
+    if request.method != "POST" or path != "/" or operation is None:
         raise UnknownOperation("")
     return operation
+
+
+def _named(target: str) -> Operation | None:
+    if target.startswith(OWN_TARGET_PREFIX):
+        return OWN_OPERATIONS.get(target.removeprefix(OWN_TARGET_PREFIX))
+    return OPERATIONS.get(target.removeprefix(TARGET_PREFIX)) if target.startswith(TARGET_PREFIX) else None
 
 
 def _call(request: HttpRequest, principal: str) -> Call:
@@ -201,5 +205,5 @@ def _log_request(
 
 def _logged_operation(request: HttpRequest) -> str:
     """The operation's name if there is one: other targets are a client's text, and stay out of the log."""
-    name = (request.header(b"x-amz-target") or "").removeprefix(TARGET_PREFIX)
-    return name if name in OPERATIONS or name in NOT_BUILT else ""
+    operation = _named(request.header(b"x-amz-target") or "")
+    return operation.name if operation else ""

@@ -47,7 +47,8 @@ class HttpLimits:
 class HttpRequest:
     """One whole request. Header names are lower case, values as received; `target` is the raw path and query.
 
-    `is_wanted` tells, from any thread, whether somebody still waits for the answer.
+    `is_wanted` tells, from any thread, whether somebody still waits for the answer. `peer` is the IP address that the
+    connection comes from.
     """
 
     method: str
@@ -55,6 +56,7 @@ class HttpRequest:
     headers: list[tuple[bytes, bytes]]
     body: bytes
     is_wanted: Callable[[], bool] = lambda: True
+    peer: str = ""
 
     def header(self, name: bytes) -> str | None:
         """The value of a header that came exactly once, else None."""
@@ -67,6 +69,7 @@ class HttpResponse:
     status: int
     body: bytes
     request_id: str
+    content_type: bytes = CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +251,7 @@ class Connection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method = self._parser.get_method().decode("latin-1")
-        request = HttpRequest(method, self._url.decode("latin-1"), self._headers, body, self._is_waited_for)
+        request = HttpRequest(method, self._url.decode("latin-1"), self._headers, body, self._is_waited_for, self._address)
         keep_alive = self._parser.should_keep_alive()
         self._start_request()
         self._set_stage(Stage.IDLE)
@@ -391,7 +394,7 @@ def _encoded(response: HttpResponse, now_ns: int, *, is_last: bool) -> bytes:
             b"x-amzn-RequestId: ",
             response.request_id.encode(),
             b"\r\nContent-Type: ",
-            CONTENT_TYPE,
+            response.content_type,
             b"\r\nContent-Length: ",
             str(len(response.body)).encode(),
             b"\r\nDate: ",

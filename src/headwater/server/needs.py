@@ -12,10 +12,15 @@ from typing import Protocol
 from headwater.config import Config
 from headwater.ingest.write import Ingested
 from headwater.model.account import AccountSettings
+from headwater.model.batch_load import Load, ObjectPlace, Task, TaskStatus
+from headwater.model.facts import Facts
 from headwater.model.insights import Insights
+from headwater.model.job import JobLine
+from headwater.model.scheduled_query import Overview, ScheduledQuery, State
 from headwater.model.table import Database, Retention, Table
 from headwater.model.time import Clock
 from headwater.model.types import OutputColumn
+from headwater.query.explain import Explanation
 from headwater.query.token import Caller
 from headwater.sql.plan import Prepared
 from headwater.wire.write_records import WriteRecordsRequest
@@ -28,9 +33,63 @@ class Account(Protocol):
     def change(self, changed: Callable[[AccountSettings], AccountSettings]) -> AccountSettings: ...
 
 
+class ScheduledQueries(Protocol):
+    """What is kept of scheduled queries. All but the list raise NotFound."""
+
+    def overview(self, arn: str) -> Overview: ...
+
+    def list(self, after: str | None, limit: int) -> Sequence[Overview]: ...
+
+    def tags(self, arn: str) -> dict[str, str]: ...
+
+    def tag(self, arn: str, tags: Mapping[str, str]) -> None: ...
+
+    def untag(self, arn: str, keys: Sequence[str]) -> None: ...
+
+
+class Scheduling(Protocol):
+    def new_arn(self, name: str) -> str: ...
+
+    def create(self, query: ScheduledQuery, client_token: str | None, tags: Mapping[str, str]) -> ScheduledQuery: ...
+
+    def update_state(self, arn: str, state: State) -> None: ...
+
+    def delete(self, arn: str) -> None: ...
+
+
+class ScheduledRuns(Protocol):
+    def run_manually(
+        self, arn: str, invocation_s: int, client_token: str | None, *, wants_insights: bool = ...
+    ) -> None:
+        """Have a query run soon. Durable on return. Raises NotFound, Throttled."""
+
+
+class BatchLoadTasks(Protocol):
+    def task(self, id: str) -> Task:
+        """Raises NotFound."""
+
+    def page(self, status: TaskStatus | None, after: str | None, limit: int) -> Sequence[Task]: ...
+
+
+class BatchLoads(Protocol):
+    def made_by(self, client_token: str | None, request: bytes) -> Task | None: ...
+
+    def data_model(self, place: ObjectPlace) -> bytes: ...
+
+    def create(self, database: str, table: str, load: Load, client_token: str | None, request: bytes) -> Task: ...
+
+    def resume(self, id: str) -> None: ...
+
+
 class Catalog(Protocol):
     @property
     def query_account(self) -> Account: ...
+
+    @property
+    def batch_loads(self) -> BatchLoadTasks: ...
+
+    @property
+    def scheduled(self) -> ScheduledQueries: ...
 
     def create_database(self, name: str, kms_key_id: str | None, tags: Mapping[str, str]) -> Database: ...
 
@@ -118,6 +177,9 @@ class Queries(Protocol):
 
     def prepare(self, text: str) -> Prepared: ...
 
+    def explain(self, text: str) -> Explanation:
+        """What a query would read, without running it."""
+
     def cancel(self, caller: Caller, query_id: str) -> str:
         """End a run; the answer is a text for its client."""
 
@@ -142,6 +204,20 @@ class Instance(Protocol):
 
     @property
     def queries(self) -> Queries: ...
+
+    @property
+    def batch_loads(self) -> BatchLoads: ...
+
+    @property
+    def scheduling(self) -> Scheduling: ...
+
+    @property
+    def scheduled(self) -> ScheduledRuns: ...
+
+    def jobs(self) -> Sequence[JobLine]: ...
+
+    def facts(self) -> Facts:
+        """How the server stands, as numbers. Quick, and changes nothing."""
 
     def secret_of(self, access_key_id: str) -> str | None: ...
 

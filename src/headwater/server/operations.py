@@ -1,7 +1,7 @@
 """Every operation of the service, by name: how its body is read, what runs it, on which threads.
 
-`chain` looks requests up here. A new operation is one row here, its function in `write_api`, `query_api` or
-`tag_api`, and its shape in `wire/shapes`.
+`chain` looks requests up here. A new operation is one row here, its function in `write_api`, `query_api`,
+`scheduled_api`, `batch_load_api` or `tag_api`, and its shape in `wire/shapes` or `wire/scheduled_shapes`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from headwater.model.limits import Limits
-from headwater.server import query_api, tag_api, write_api
+from headwater.server import batch_load_api, explain_api, jobs_api, query_api, scheduled_api, tag_api, write_api
 from headwater.server.needs import Instance
 from headwater.server.write_api import Call
-from headwater.wire import codec, shapes
+from headwater.wire import codec, scheduled_shapes, shapes
 from headwater.wire.write_records import decode_write_records
 
 Decode = Callable[[bytes, Limits], Any]
@@ -63,12 +63,21 @@ OPERATIONS: dict[str, Operation] = {
         Operation("TagResource", _shape(shapes.TagResourceRequest), tag_api.tag_resource),
         Operation("UntagResource", _shape(shapes.UntagResourceRequest), tag_api.untag_resource),
         Operation("ListTagsForResource", _shape(shapes.ListTagsForResourceRequest), tag_api.list_tags_for_resource),
-        Operation("CreateBatchLoadTask", _shape(shapes.CreateBatchLoadTaskRequest), write_api.create_batch_load_task),
         Operation(
-            "DescribeBatchLoadTask", _shape(shapes.DescribeBatchLoadTaskRequest), write_api.describe_batch_load_task
+            "CreateBatchLoadTask",
+            _shape(shapes.CreateBatchLoadTaskRequest),
+            batch_load_api.create_batch_load_task,
+            is_slow=True,
         ),
-        Operation("ListBatchLoadTasks", _shape(shapes.ListBatchLoadTasksRequest), write_api.list_batch_load_tasks),
-        Operation("ResumeBatchLoadTask", _shape(shapes.ResumeBatchLoadTaskRequest), write_api.resume_batch_load_task),
+        Operation(
+            "DescribeBatchLoadTask",
+            _shape(shapes.DescribeBatchLoadTaskRequest),
+            batch_load_api.describe_batch_load_task,
+        ),
+        Operation("ListBatchLoadTasks", _shape(shapes.ListBatchLoadTasksRequest), batch_load_api.list_batch_load_tasks),
+        Operation(
+            "ResumeBatchLoadTask", _shape(shapes.ResumeBatchLoadTaskRequest), batch_load_api.resume_batch_load_task
+        ),
         Operation("DescribeEndpoints", _shape(shapes.DescribeEndpointsRequest), write_api.describe_endpoints),
         Operation("Query", _shape(shapes.QueryRequest), query_api.query, is_slow=True),
         Operation("PrepareQuery", _shape(shapes.PrepareQueryRequest), query_api.prepare_query, is_slow=True),
@@ -81,17 +90,45 @@ OPERATIONS: dict[str, Operation] = {
             "UpdateAccountSettings", _shape(shapes.UpdateAccountSettingsRequest), query_api.update_account_settings
         ),
         Operation("CancelQuery", _shape(shapes.CancelQueryRequest), query_api.cancel_query),
+        Operation(
+            "CreateScheduledQuery",
+            _shape(scheduled_shapes.CreateScheduledQueryRequest),
+            scheduled_api.create_scheduled_query,
+            is_slow=True,
+        ),
+        Operation(
+            "DescribeScheduledQuery",
+            _shape(scheduled_shapes.DescribeScheduledQueryRequest),
+            scheduled_api.describe_scheduled_query,
+        ),
+        Operation(
+            "ListScheduledQueries",
+            _shape(scheduled_shapes.ListScheduledQueriesRequest),
+            scheduled_api.list_scheduled_queries,
+        ),
+        Operation(
+            "UpdateScheduledQuery",
+            _shape(scheduled_shapes.UpdateScheduledQueryRequest),
+            scheduled_api.update_scheduled_query,
+        ),
+        Operation(
+            "ExecuteScheduledQuery",
+            _shape(scheduled_shapes.ExecuteScheduledQueryRequest),
+            scheduled_api.execute_scheduled_query,
+        ),
+        Operation(
+            "DeleteScheduledQuery",
+            _shape(scheduled_shapes.DeleteScheduledQueryRequest),
+            scheduled_api.delete_scheduled_query,
+        ),
     )
 }
 
-NOT_BUILT = frozenset(
-    {
-        "CreateScheduledQuery",
-        "DeleteScheduledQuery",
-        "DescribeScheduledQuery",
-        "ExecuteScheduledQuery",
-        "ListScheduledQueries",
-        "UpdateScheduledQuery",
-    }
-)
-"""Operations of the service model that this server does not have yet, and says so by name."""
+OWN_OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation("ListJobs", _shape(shapes.ListJobsRequest), jobs_api.list_jobs),
+        Operation("ExplainQuery", _shape(shapes.ExplainQueryRequest), explain_api.explain_query, is_slow=True),
+    )
+}
+"""What this server answers beside the service's operations, under a prefix of its own: signed like any other."""

@@ -7,6 +7,7 @@ from functools import partial
 from headwater.config import ServerSettings
 from headwater.errors import Invalid
 from headwater.model.account import AccountSettings, Notification, ProvisionedCapacity
+from headwater.model.insights import Insights
 from headwater.model.types import OutputColumn
 from headwater.query.token import Caller
 from headwater.server.arns import table_arn
@@ -29,7 +30,10 @@ def query(instance: Instance, request: shapes.QueryRequest, call: Call) -> bytes
         call.is_wanted,
         wants_insights=asked is not None and asked.mode == "ENABLED_WITH_RATE_CONTROL",
     )
-    return page_json(answer, _insights(instance.config.server, answer))
+    if answer.insights is None:
+        return page_json(answer)
+    found = insights_members(instance.config.server, answer.insights, answer.output_rows, answer.output_bytes)
+    return page_json(answer, found)
 
 
 def cancel_query(instance: Instance, request: shapes.CancelQueryRequest, call: Call) -> Members:
@@ -109,15 +113,12 @@ def _caller(instance: Instance, call: Call) -> Caller:
     return Caller(instance.config.server.account, call.principal)
 
 
-def _insights(server: ServerSettings, answer: QueryAnswer) -> Members | None:
-    """QueryInsightsResponse, or None for a page without. Source: query-api.md 5."""
-    insights = answer.insights
-    if insights is None:
-        return None
+def insights_members(server: ServerSettings, insights: Insights, output_rows: int, output_bytes: int) -> Members:
+    """QueryInsightsResponse, of a page and of a scheduled run. Source: query-api.md 5."""
     members: Members = {
         "QueryTableCount": len(insights.tables),
-        "OutputRows": answer.output_rows,
-        "OutputBytes": answer.output_bytes,
+        "OutputRows": output_rows,
+        "OutputBytes": output_bytes,
     }
     widest, longest = insights.widest, insights.longest
     if widest is not None and longest is not None:

@@ -8,21 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headwater.server import tokens
-from headwater.server.arns import names_in
+from headwater.server.arns import is_scheduled_query, names_in
 from headwater.server.needs import Instance
 from headwater.server.write_api import Call, Members, tags_of
 from headwater.wire import shapes
 
 
 def tag_resource(instance: Instance, request: shapes.TagResourceRequest, _: Call) -> Members:
-    database, table = names_in(instance.config.server, request.resource_arn)
-    instance.catalog.tag(database, table, tags_of(request.tags))
+    tags, arn = tags_of(request.tags), request.resource_arn
+    if is_scheduled_query(arn):
+        instance.catalog.scheduled.tag(arn, tags)
+    else:
+        instance.catalog.tag(*names_in(instance.config.server, arn), tags)
     return {}
 
 
 def untag_resource(instance: Instance, request: shapes.UntagResourceRequest, _: Call) -> Members:
-    database, table = names_in(instance.config.server, request.resource_arn)
-    instance.catalog.untag(database, table, request.tag_keys)
+    arn = request.resource_arn
+    if is_scheduled_query(arn):
+        instance.catalog.scheduled.untag(arn, request.tag_keys)
+    else:
+        instance.catalog.untag(*names_in(instance.config.server, arn), request.tag_keys)
     return {}
 
 
@@ -31,9 +37,12 @@ def list_tags_for_resource(instance: Instance, request: shapes.ListTagsForResour
 
     The order is a guess.
     """
-    database, table = names_in(instance.config.server, request.resource_arn)
-    scope = ("ListTagsForResource", request.resource_arn)
-    tags = instance.catalog.tags(database, table)
+    arn = request.resource_arn
+    scope = ("ListTagsForResource", arn)
+    if is_scheduled_query(arn):
+        tags = instance.catalog.scheduled.tags(arn)
+    else:
+        tags = instance.catalog.tags(*names_in(instance.config.server, arn))
     keys = sorted(tags)
     if request.next_token:
         (after,) = tokens.unseal(instance.token_key, scope, request.next_token)

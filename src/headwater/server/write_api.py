@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from headwater.errors import Invalid, NotFound
+from headwater.errors import Invalid
 from headwater.ingest.names import check_dimension_name
 from headwater.ingest.write import Ingested
 from headwater.model.limits import Limits
@@ -145,27 +145,6 @@ def describe_endpoints(instance: Instance, _: shapes.DescribeEndpointsRequest, c
 def tags_of(sent: Sequence[shapes.Tag] | None) -> dict[str, str]:
     """Tags by key; of a key that is there twice the last one counts, as in two calls."""
     return {tag.key: tag.value for tag in sent or ()}
-
-
-def create_batch_load_task(instance: Instance, request: shapes.CreateBatchLoadTaskRequest, _: Call) -> Members:
-    """To take a task and never run it would be worse than to say so. The class and the text are ours."""
-    instance.catalog.table(request.target_database_name, request.target_table_name)
-    raise Invalid("Batch load is not supported yet by this server.")
-
-
-def describe_batch_load_task(_: Instance, request: shapes.DescribeBatchLoadTaskRequest, __: Call) -> Members:
-    raise NotFound("batch load task", request.task_id)
-
-
-def list_batch_load_tasks(instance: Instance, request: shapes.ListBatchLoadTasksRequest, _: Call) -> Members:
-    """There are none yet, and so no page but the first."""
-    if request.next_token:
-        tokens.unseal(instance.token_key, ("ListBatchLoadTasks",), request.next_token)
-    return {"BatchLoadTasks": []}
-
-
-def resume_batch_load_task(_: Instance, request: shapes.ResumeBatchLoadTaskRequest, __: Call) -> Members:
-    raise NotFound("batch load task", request.task_id)
 
 
 def _database(instance: Instance, database: Database) -> Members:

@@ -106,7 +106,7 @@ class Log:
             files.make_directory(directory, site="wal.open.directory")
             names = files.list(directory, site="wal.open.list")
             segments = _read_segments(files, directory, names)
-            live = _without_superseded(segments)
+            live = without_superseded(segments)
             _check(live)
             first, last = (live[0].header.first_sequence, live[-1].last_sequence) if live else (1, 0)
             check_range(files, directory, first, last)
@@ -255,7 +255,7 @@ def _read_segments(files: Files, directory: Path, names: list[str]) -> list[Segm
     return [inspect_segment(files, directory / name) for name in names if segment_number(name) is not None]
 
 
-def _without_superseded(segments: list[Segment]) -> list[Segment]:
+def without_superseded(segments: list[Segment]) -> list[Segment]:
     """Leave out segments that begin at or after the beginning of a later one: an earlier start has rewritten their
     entries there and stopped before it had removed them.
     """

@@ -162,7 +162,11 @@ class Segment:
 
 def inspect_segment(files: Files, path: Path) -> Segment:
     """Read and verify one file. Raises Corrupt or NewerFormat for its header, NewerFormat for an entry's."""
-    data = files.read(path, site="wal.inspect.read")
+    return inspect_bytes(files.read(path, site="wal.inspect.read"), path)
+
+
+def inspect_bytes(data: bytes, path: Path) -> Segment:
+    """As `inspect_segment`, of a file that is read already."""
     header = SegmentHeader.decode(data, path.name)
     entry_bytes, end = array("I"), HEADER_BYTES
     for size in _good_entries(data, header):
@@ -192,6 +196,11 @@ def read_payloads(files: Files, keys: DataKeys, segment: Segment) -> Iterator[tu
             raise damage(segment.path, offset, sequence)
         yield sequence, payload
         sequence, offset = sequence + 1, offset + size
+
+
+def entry_places(data: bytes, start: int) -> Iterator[int]:
+    """Every offset from `start` on at which an entry might begin: whoever looks behind damage must try them all."""
+    yield from (mark.start() for mark in _MARK.finditer(data, start) if data.startswith(ENTRY_MAGIC, mark.start()))
 
 
 def damage(path: Path, offset: int, sequence: int) -> Corrupt:

@@ -165,6 +165,8 @@ def _value(value: object, expected: inspect.Type, path: str, violations: list[st
                 clauses = [f"Member must satisfy enum value set: [{names}]"]
         case inspect.IntType():
             clauses = _number_clauses(_of_type(value, int, "an integer", path), expected)
+        case inspect.FloatType():
+            _of_type(value, (int, float), "a number", path)
         case inspect.BoolType():
             _of_type(value, bool, "a boolean", path)
         case inspect.ListType():
@@ -193,7 +195,7 @@ def _note(violations: list[str], found: list[str]) -> None:
 V = TypeVar("V")
 
 
-def _of_type(value: object, expected: type[V], noun: str, path: str) -> V:
+def _of_type(value: object, expected: type[V] | tuple[type[V], ...], noun: str, path: str) -> V:
     # bool is a subclass of int in Python and not in JSON.
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise _wrong_type(noun, path)

@@ -74,6 +74,8 @@ def body_of(fault: Fault, request_id: str) -> bytes:
     text = f"The request could not be completed. Request id: {request_id}" if row is INTERNAL else fault.message
     if text:
         body["message"] = body["Message"] = text
+    if isinstance(fault, errors.NotFound) and fault.kind == "scheduled query":
+        body["ScheduledQueryArn"] = fault.name
     if isinstance(fault, errors.Rejected):
         body["RejectedRecords"] = [_rejected_record(record) for record in fault.records]
     return msgspec.json.encode(body)

@@ -270,6 +270,16 @@ class DescribeEndpointsRequest(Shape, frozen=True):
     pass
 
 
+class ExplainQueryRequest(Shape, frozen=True):
+    """Of an operation that the service has not."""
+
+    query_string: Annotated[str, Meta(min_length=1, max_length=262_144, extra=SENSITIVE)]
+
+
+class ListJobsRequest(Shape, frozen=True):
+    """Of an operation that the service has not."""
+
+
 class QueryInsights(Shape, frozen=True):
     mode: Literal["ENABLED_WITH_RATE_CONTROL", "DISABLED"]
 

@@ -1,8 +1,9 @@
-"""AWS Signature Version 4: who sent these bytes, and a signer for our own client commands.
+"""AWS Signature Version 4: who sent these bytes, and a signer for requests of our own.
 
-The request chain calls `verify` on the bytes as they came, before anything of the body is parsed; `headwater query`
-and the benchmarks call `sign`. Never decides what a caller may do, never keeps a secret beyond its cache of derived
-keys. Stricter than AWS on purpose (reliability.md 6): header form only, everything that matters must be signed.
+The request chain calls `verify` on the bytes as they came, before anything of the body is parsed; `headwater query`,
+`jobs/notify` and the benchmarks call `sign`. Never decides what a caller may do, never keeps a secret beyond its cache
+of derived keys. Stricter than AWS on purpose (reliability.md 6): header form only, everything that matters must be
+signed.
 """
 
 from __future__ import annotations
@@ -109,10 +110,11 @@ def sign(
     secret: str,
     region: str,
     now_ns: int,
+    service: str = SERVICE,
 ) -> list[tuple[str, str]]:
     """`headers`, which must hold Host, with X-Amz-Date and Authorization added; all of them are signed."""
     date = instant(now_ns)
-    scope = Scope(date[:8], region, SERVICE)
+    scope = Scope(date[:8], region, service)
     complete = {**headers, "X-Amz-Date": date}
     signed = sorted((name.lower(), value.encode("latin-1")) for name, value in complete.items())
     canonical = canonical_request(method, path, "", signed, hashlib.sha256(body).hexdigest())

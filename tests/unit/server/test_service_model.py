@@ -57,6 +57,7 @@ KINDS: dict[str, type[inspect.Type]] = {
     "boolean": inspect.BoolType,
     "list": inspect.ListType,
     "structure": inspect.StructType,
+    "timestamp": inspect.FloatType,
 }
 
 
