@@ -191,7 +191,7 @@ class _RelationBinder:
         scope = Scope(columns, self.environment.scope)
         binder = ExpressionBinder(self.binding, self.environment, scope, Clause("JOIN ON clause"))
         condition = binder.condition(node.on)
-        if node.kind in ("INNER", "LEFT"):
+        if node.kind == "INNER":
             return Source(Join(node.kind, left.relation, right.relation, condition), columns)
         sides = (_Side(self.binding, left), _Side(self.binding, right))
         condition = _without_subqueries(node, condition, sides)
@@ -250,7 +250,7 @@ class _Side:
 
 
 def _without_subqueries(node: tree.Join, condition: Expression, sides: tuple[_Side, _Side]) -> Expression:
-    """The condition of a RIGHT or FULL JOIN, its subqueries made columns of the side they speak of.
+    """The condition of an outer join, its subqueries made columns of the side they speak of.
 
     The engine has errors of its own about a subquery there, of the kind that end it.
     """
@@ -263,6 +263,9 @@ def _without_subqueries(node: tree.Join, condition: Expression, sides: tuple[_Si
         used |= {inner.slot.name for inner in walk(part) if isinstance(inner, SlotRef)}
         if not used & names[1]:
             return sides[0].add(part)
+        if used & names[0] and node.kind == "LEFT":
+            # The engine can do this one, and refuses it in the other joins.
+            return part
         if used & names[0]:
             assert node.on is not None, "a join without a condition has no subquery in it"
             raise unsupported(node.on, f"A subquery over both sides in the condition of a {node.kind} JOIN")
