@@ -96,8 +96,7 @@ def outcomes(whole: tuple[Path, list[Value]], scratch: Path, kind: str, seeds: r
         shutil.copytree(directory, copy)
         paths = sorted(path for pattern in KINDS[kind] for path in copy.glob(pattern))
         path = chance.choice(paths)
-        is_last_segment = path == max(copy.glob("log/*.log"))
-        done = damage(path, chance, ("bit",) if is_last_segment else ("bit", "bit", "bit", "cut", "sector"))
+        done = damage(path, chance, ("bit", "bit", "bit", "cut", "sector"))
         came = outcome(copy, values)
         assert came in {"right", "fault", "scrubbed"}, f"seed {seed}, {done}: {came}"
         counted[came] += 1

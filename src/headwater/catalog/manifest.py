@@ -33,23 +33,28 @@ class _Stored:
     deleted_rows: dict[str, bytes] = field(default_factory=dict)
 
 
+_LOG_END = "log_end"
+
+
 class CatalogManifest:
     """Implements `model.block.Manifest`."""
 
-    def __init__(self, file: CatalogFile, stored: dict[TableId, _Stored]) -> None:
+    def __init__(self, file: CatalogFile, stored: dict[TableId, _Stored], log_end: int) -> None:
         self._file = file
         self._stored = stored
+        self._log_end = log_end
         self._lock = threading.Lock()
 
     @classmethod
     def open(cls, file: CatalogFile) -> CatalogManifest:
-        """Read all of it, in five statements however many tables there are. Raises Corrupt."""
+        """Read all of it, in six statements however many tables there are. Raises Corrupt."""
         with file.transaction() as connection:
             accounts = {TableId(row["id"]): row["account"] for row in tables.read(connection, tables.TABLES)}
             columns = _by_table(tables.read(connection, tables.COLUMNS))
             checkpoints = {row["table_id"]: row["sequence"] for row in tables.read(connection, tables.CHECKPOINTS)}
             blocks = _by_table(tables.read(connection, tables.BLOCKS))
             deleted = _by_table(tables.read(connection, tables.DELETED_ROWS))
+            ends = [int(row["value"]) for row in tables.read(connection, tables.PROPERTIES) if row["name"] == _LOG_END]
         stored = {
             id: _Stored(
                 account,
@@ -60,7 +65,7 @@ class CatalogManifest:
             )
             for id, account in accounts.items()
         }
-        return cls(file, stored)
+        return cls(file, stored, max(ends, default=0))
 
     def tables(self) -> list[TableId]:
         """Every table that exists, of all accounts, in no promised order."""
@@ -82,6 +87,22 @@ class CatalogManifest:
             tuple(stored.blocks.values()),
             {id: tables.decode_positions(data) for id, data in stored.deleted_rows.items()},
         )
+
+    @property
+    def log_end(self) -> int:
+        with self._lock:
+            stored = list(self._stored.values())
+        return max([self._log_end, *(one.checkpoint for one in stored)])
+
+    def note_log_end(self, sequence: int) -> None:
+        """Raises Unavailable if the disk does not take it."""
+        of = tables.PROPERTIES
+        with self._file.changing:
+            with self._file.transaction() as connection:
+                connection.execute(of.delete().where(of.c.account == "", of.c.name == _LOG_END))
+                row = {"account": "", "name": _LOG_END, "value": str(sequence)}
+                connection.execute(of.insert(), tables.sealed(of, row))
+            self._log_end = sequence
 
     def commit(self, change: ManifestChange) -> None:
         """Make the change durable, whole or not at all, before returning.

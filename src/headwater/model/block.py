@@ -69,5 +69,12 @@ class Manifest(Protocol):
     def load(self, table: TableId) -> TableManifest:
         """The live state of one table; an empty one for a table never flushed."""
 
+    @property
+    def log_end(self) -> int:
+        """The highest sequence that the log had for certain: where it ended at a clean stop, or what is in blocks."""
+
+    def note_log_end(self, sequence: int) -> None:
+        """Remember durably that the log ends there, with an entry that is synced."""
+
     def commit(self, change: ManifestChange) -> None:
         """Make the change durable, whole or not at all, before returning."""

@@ -126,9 +126,9 @@ class Store:
     def open(self) -> None:
         """Remove files that no manifest names, replay the log, start taking writes. Raises Corrupt on damage."""
         checkpoints = {table: self._manifest.load(table).checkpoint for table in self._manifest.tables()}
-        flushed = max(checkpoints.values(), default=0)
-        if self._log.last_sequence < flushed:
-            raise Corrupt(f"the log ends at sequence {self._log.last_sequence}, blocks hold records up to {flushed}")
+        known = self._manifest.log_end
+        if self._log.last_sequence < known:
+            raise Corrupt(f"the log ends at sequence {self._log.last_sequence}, it once went on to {known}")
         self._tables.remove_unnamed()
         began_s = self._clock.monotonic_s()
         replayed = self._replayed_records = self._replay(checkpoints)
@@ -148,6 +148,12 @@ class Store:
                 self.flush()
             except (OSError, Fault):
                 _log.exception("flush at close failed")
+        if not self._committer.is_failed and self._log.last_sequence > self._manifest.log_end:
+            try:
+                # From now on a log whose end is cut off is told from one that a crash has torn.
+                self._manifest.note_log_end(self._log.last_sequence)
+            except Fault:
+                _log.exception("end of the log not noted")
 
     def drop_table(self, table_id: TableId) -> None:
         """Forget a table that the catalog has deleted. Its files go when the last query that reads it ends."""

@@ -98,8 +98,7 @@ class _Look:
         for table in self._catalog.manifest.tables():
             findings += self._table(table)
         findings += self._rubbish()
-        needed = max((self._catalog.manifest.load(id).checkpoint for id in self._catalog.manifest.tables()), default=0)
-        log = survey_log(self._files, self._data / LOG_FOLDER, keys, needed)
+        log = survey_log(self._files, self._data / LOG_FOLDER, keys, self._catalog.manifest.log_end)
         findings += self._log(log)
         findings += self._results(keys)
         findings += self._credentials()

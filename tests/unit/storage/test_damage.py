@@ -57,5 +57,16 @@ def test_a_file_that_no_manifest_names_is_removed(folder: StoreFolder):
 
 def test_a_lost_log_is_noticed(folder: StoreFolder):
     shutil.rmtree(folder.directory / "log")
-    with pytest.raises(Corrupt, match="the log ends at sequence 0, blocks hold records up to 1"):
+    with pytest.raises(Corrupt, match="the log ends at sequence 0, it once went on to 1"):
+        folder.open()
+
+
+def test_a_log_cut_off_after_a_clean_stop_is_noticed(tmp_path: Path):
+    folder = StoreFolder(tmp_path)
+    for value in (1.0, 2.0):
+        folder.write(records([(series("a"), NOW_NS + int(value), 1, value)]))
+    folder.close()
+    (segment,) = (tmp_path / "log").glob("*.log")
+    segment.write_bytes(segment.read_bytes()[:-300])
+    with pytest.raises(Corrupt, match="the log ends at sequence 1, it once went on to 2"):
         folder.open()
