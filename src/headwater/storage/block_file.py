@@ -28,7 +28,7 @@ from headwater.storage.block import (
     pack_directory,
     place_of,
 )
-from headwater.storage.scaled import Scales, scaled
+from headwater.storage.scaled import Doubles, scaled
 
 
 class BlockFile:
@@ -37,8 +37,8 @@ class BlockFile:
     Every call may raise KeyUnusable, Unavailable, OSError; what is on disk then is to be removed. Close it always.
     """
 
-    def __init__(self, files: Files, vault: Vault, path: Path, schema: pa.Schema, scales: Scales) -> None:
-        """`schema` is that of the rows to be written; of its doubles those of `scales` are stored as integers."""
+    def __init__(self, files: Files, vault: Vault, path: Path, schema: pa.Schema, doubles: Doubles) -> None:
+        """`schema` is that of the rows to be written; `doubles` says how to store those among them."""
         self._files = files
         self._path = path
         self._temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
@@ -48,15 +48,16 @@ class BlockFile:
         self._sink = SealingFile(self._appended.append, key)
         self._rows = 0
         self._is_closed = False
-        self._scales = scales
-        deltas = ["time", *scales]
+        self._scales = doubles.scales
+        encodings = dict.fromkeys(["time", *doubles.scales], "DELTA_BINARY_PACKED")
+        encodings |= dict.fromkeys(doubles.split, "BYTE_STREAM_SPLIT")
         self._writer = pq.ParquetWriter(
             self._sink,
-            scaled(schema.empty_table(), scales).schema,
+            scaled(schema.empty_table(), doubles.scales).schema,
             compression="zstd",
             compression_level=3,
-            use_dictionary=[name for name in schema.names if name not in deltas],
-            column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+            use_dictionary=[name for name in schema.names if name not in encodings],
+            column_encoding=encodings,
             write_page_checksum=True,
             version="2.6",
         )

@@ -32,7 +32,7 @@ from headwater.storage.block import DirectoryEntry
 from headwater.storage.block_file import BlockFile
 from headwater.storage.chunk import Chunk, Mask, Moved, merged
 from headwater.storage.live import Written, leading_key
-from headwater.storage.scaled import scales_of
+from headwater.storage.scaled import doubles_of
 from headwater.storage.series import Ordinals, SeriesIndex
 from headwater.storage.texts import Coded
 
@@ -145,8 +145,8 @@ def _write_blocks(target: Target, table: TableId, frozen: Frozen, series: Series
 
 
 def _write_block(target: Target, content: _Content, table: TableId, day: int, sorted_by: str | None) -> Block:
-    block_id, scales = target.new_id(), scales_of(content.rows)
-    with closing(BlockFile(target.files, target.vault, target.path_of(block_id), content.rows.schema, scales)) as file:
+    block_id, doubles = target.new_id(), doubles_of(content.rows)
+    with closing(BlockFile(target.files, target.vault, target.path_of(block_id), content.rows.schema, doubles)) as file:
         file.write(content.rows)
         return file.end(content.directory, block_id, table, day, sorted_by)
 

@@ -26,7 +26,7 @@ from headwater.sealing import Vault
 from headwater.storage.block import ROW_GROUP_ROWS, BlockReader, DirectoryEntry, open_block
 from headwater.storage.block_file import BlockFile
 from headwater.storage.live import LiveBlock, Rows, Written, leading_key
-from headwater.storage.scaled import INTEGER_MAX, Scales, unscaled
+from headwater.storage.scaled import INTEGER_MAX, Doubles, Scales, unscaled
 
 BATCH_ROWS = 16_384
 
@@ -72,10 +72,10 @@ def merge(
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(_Input(files, vault, live, gone))) for live, gone in inputs]
         series = _all_series(opened, output.dimension)
-        schema, scales = _schema(opened, output.columns), _scales(opened)
+        schema, doubles = _schema(opened, output.columns), _doubles(opened)
         for each in opened:
             each.begin(series, schema, output)
-        writing = stack.enter_context(closing(_Writing(files, vault, output, schema, scales, list(series.values()))))
+        writing = stack.enter_context(closing(_Writing(files, vault, output, schema, doubles, list(series.values()))))
         for part in _in_order(opened):
             writing.add(part)
             step()
@@ -99,6 +99,13 @@ class _Input:
     def close(self) -> None:
         self._file.close()
         self._source.close()
+
+    @property
+    def split(self) -> frozenset[str]:
+        """The columns whose bytes are split."""
+        group = self._file.metadata.row_group(0)
+        columns = [group.column(place) for place in range(group.num_columns)]
+        return frozenset(c.path_in_schema for c in columns if "BYTE_STREAM_SPLIT" in c.encodings)
 
     @property
     def greatest(self) -> dict[str, int]:
@@ -180,14 +187,14 @@ class _Writing:
         vault: Vault,
         output: Output,
         schema: pa.Schema,
-        scales: Scales,
+        doubles: Doubles,
         series: list[DirectoryEntry],
     ) -> None:
         self._files = files
         self._vault = vault
         self._output = output
         self._schema = schema
-        self._scales = scales
+        self._doubles = doubles
         self._series = series
         self._waiting: list[_Sorted] = []
         self._waiting_rows = 0
@@ -221,7 +228,7 @@ class _Writing:
         self._waiting = [_Sorted(rows.slice(count), rank[count:], time_ns[count:])]
         self._waiting_rows -= count
         if self._block is None:
-            self._block = _OpenBlock(self._files, self._vault, self._output, self._schema, self._scales, self._series)
+            self._block = _OpenBlock(self._files, self._vault, self._output, self._schema, self._doubles, self._series)
         self._block.write(_Sorted(rows.slice(0, count), rank[:count], time_ns[:count]))
         if self._block.bytes >= self._output.target_bytes:
             self._written.append(self._block.end())
@@ -237,13 +244,13 @@ class _OpenBlock:
         vault: Vault,
         output: Output,
         schema: pa.Schema,
-        scales: Scales,
+        doubles: Doubles,
         series: list[DirectoryEntry],
     ) -> None:
         self._output = output
         self._series = series
         self._id, path = output.path_of()
-        self._file = BlockFile(files, vault, path, schema, scales)
+        self._file = BlockFile(files, vault, path, schema, doubles)
         self._directory: list[DirectoryEntry] = []
         self._rank = -1
         self._rows = 0
@@ -304,6 +311,12 @@ def _schema(inputs: Sequence[_Input], columns: Columns) -> pa.Schema:
     found = {field.name: field for each in inputs for field in each.schema}
     names = [column.physical for column in columns.all()] + [*sorted(HIDDEN_COLUMNS, reverse=True)]
     return pa.schema([found[name] for name in names if name in found])
+
+
+def _doubles(inputs: Sequence[_Input]) -> Doubles:
+    """As the inputs have them, as far as they agree; a column that one has split will not do with a dictionary."""
+    scales = _scales(inputs)
+    return Doubles(scales, frozenset().union(*(each.split for each in inputs)) - scales.keys())
 
 
 def _scales(inputs: Sequence[_Input]) -> Scales:

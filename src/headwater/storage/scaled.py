@@ -2,12 +2,15 @@
 
 Gauges are written with a few decimals, so this takes half the room or less. It is exact, bit for bit: n and 10^k are
 doubles themselves, so dividing them gives the double nearest to the decimal number, which the value was. A column with
-a value that is not such stays as it is. Pure; `block_file.py` writes by this, readers of blocks undo it.
+a value that is not such stays as it is; if hardly a value comes twice, its bytes are stored by their place in the
+double (Parquet's BYTE_STREAM_SPLIT), where signs and exponents compress. Pure; `block_file.py` writes by this, readers
+of blocks undo it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +27,24 @@ _SAMPLED_ROWS = 16_384
 _MINIBLOCK = 32
 
 
-def scales_of(rows: pa.Table) -> dict[str, int]:
-    """The double columns that can be scaled and are smaller for it."""
-    found = {}
-    for field in rows.schema:
-        if pa.types.is_float64(field.type):
-            decimals = _decimals(_known(rows.column(field.name)))
-            if decimals is not None:
-                found[field.name] = decimals
-    return found
+class Doubles(NamedTuple):
+    """How a block has its columns of doubles: scaled, split by bytes, or, the others, with a dictionary."""
+
+    scales: Scales
+    split: frozenset[str]
+
+
+def doubles_of(rows: pa.Table) -> Doubles:
+    """What is smallest for these rows."""
+    scales, split = {}, set()
+    for name in (field.name for field in rows.schema if pa.types.is_float64(field.type)):
+        values = _known(rows.column(name))
+        decimals = _decimals(values)
+        if decimals is not None:
+            scales[name] = decimals
+        elif _are_many(values[:_SAMPLED_ROWS]):
+            split.add(name)
+    return Doubles(scales, frozenset(split))
 
 
 def scaled(rows: pa.Table, scales: Scales) -> pa.Table:
@@ -56,6 +68,11 @@ def unscaled(column: pa.Array | pa.ChunkedArray, decimals: int) -> pa.Array:
     integers = column.fill_null(0).to_numpy(zero_copy_only=False) if column.null_count else column.to_numpy()
     is_null = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
     return pa.array(integers / 10.0**decimals, mask=is_null)
+
+
+def _are_many(values: npt.NDArray[np.float64]) -> bool:
+    """Whether most values differ."""
+    return 2 * len(np.unique(values)) > len(values)
 
 
 def _known(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

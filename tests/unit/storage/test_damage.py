@@ -68,5 +68,5 @@ def test_a_log_cut_off_after_a_clean_stop_is_noticed(tmp_path: Path):
     folder.close()
     (segment,) = (tmp_path / "log").glob("*.log")
     segment.write_bytes(segment.read_bytes()[:-300])
-    with pytest.raises(Corrupt, match="the log ends at sequence 1, it once went on to 2"):
+    with pytest.raises(Corrupt, match="it once went on to 2"):
         folder.open()

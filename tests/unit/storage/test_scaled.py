@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headwater.engine.engine import Engine
 from headwater.files import SourceFile
-from headwater.storage.scaled import scaled, scales_of, unscaled
+from headwater.storage.scaled import doubles_of, scaled, unscaled
 from support.block_rows import values_of
 from support.stores import NOW_NS, StoreFolder, records, series
 
@@ -31,7 +31,7 @@ def bits(values: list[float | None]) -> list[bytes | None]:
 def test_decimal_numbers_come_back_bit_for_bit(texts: list[str | None]) -> None:
     values = [None if text is None else float(text) for text in texts]
     rows = pa.table({"v": pa.array(values, pa.float64())})
-    for decimals in scales_of(rows).values():
+    for decimals in doubles_of(rows).scales.values():
         kept = scaled(rows, {"v": decimals})["v"]
         assert kept.type == pa.int64()
         assert bits(unscaled(kept, decimals).to_pylist()) == bits(values)
@@ -40,7 +40,7 @@ def test_decimal_numbers_come_back_bit_for_bit(texts: list[str | None]) -> None:
 @given(values=st.lists(st.floats(width=64), min_size=1))
 def test_other_doubles_do_too_or_are_left_alone(values: list[float]) -> None:
     rows = pa.table({"v": pa.array(values, pa.float64())})
-    for decimals in scales_of(rows).values():
+    for decimals in doubles_of(rows).scales.values():
         assert bits(unscaled(scaled(rows, {"v": decimals})["v"], decimals).to_pylist()) == bits(values)
 
 
@@ -48,19 +48,20 @@ def test_other_doubles_do_too_or_are_left_alone(values: list[float]) -> None:
     "values", [[0.1, -0.0], [0.1, float("nan")], [float("inf")], [2.0**53], [1e300], [5e-324], [0.1234567891], [1 / 3]]
 )
 def test_what_no_small_integer_stands_for_is_left_alone(values: list[float]) -> None:
-    assert scales_of(pa.table({"v": pa.array(values)})) == {}
+    assert doubles_of(pa.table({"v": pa.array(values)})).scales == {}
 
 
 @pytest.mark.parametrize(
     ("values", "decimals"), [([1.0, 2.0], 0), ([0.5, 20.0], 1), ([2.0**53 - 1], 0), ([99.99, 0.0], 2), ([1e-9], 9)]
 )
 def test_the_least_number_of_decimals_is_found(values: list[float], decimals: int) -> None:
-    assert scales_of(pa.table({"v": pa.array(values)})) == {"v": decimals}
+    assert doubles_of(pa.table({"v": pa.array(values)})).scales == {"v": decimals}
 
 
 def test_a_few_values_that_jump_are_smaller_in_a_dictionary() -> None:
     chosen = np.random.default_rng(1).integers(0, 2, 10_000)
-    assert scales_of(pa.table({"v": np.array([0.01, 80_000.0])[chosen], "w": np.arange(10_000.0)})) == {"w": 0}
+    columns = {"v": np.array([0.01, 80_000.0])[chosen], "w": np.arange(10_000.0), "x": np.sqrt(np.arange(10_000))}
+    assert doubles_of(pa.table(columns)) == ({"w": 0}, {"x"})
 
 
 def test_a_value_with_more_decimals_is_never_rounded() -> None:
@@ -100,6 +101,7 @@ def sums(folder: StoreFolder) -> list[float]:
     [
         ([0.5, 1.25], [3.0, 7.0], {"usage": 2}),
         ([0.5, 1.25], [1 / 3, 7.0], {}),
+        ([1 / 7, 1 / 9], [1 / 3, 2 / 3], {}),
         ([0.5], [2.0**50 + 1], {}),
         ([0.123456789], [2.0**40], {}),
         ([-0.5, 12.5], [0.1], {"usage": 1}),
