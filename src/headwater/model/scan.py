@@ -40,8 +40,8 @@ class DimensionIn:
 class ScanRequest:
     """Which rows and columns of one table a plan reads.
 
-    Conditions are a promise in one direction: the answer holds every live record that meets them, and may
-    hold others; whoever needs the exact set filters again. `columns` pairs each column with the name it has
+    The time is exact. Conditions are a promise in one direction: the answer holds every live record that meets them,
+    and may hold others; whoever needs the exact set filters again. `columns` pairs each column with the name it has
     in the answer. With `newest`, of the records of a series that meet them only the newest must be in the answer.
     """
 

@@ -1,6 +1,7 @@
-"""Which SELECTs see nothing of a table but the newest record of each series: the last-point queries of a fleet.
+"""Which SELECTs need little but the newest records of a table. Pure.
 
-Called by `pushdown`, which then asks the scan for these records only. Pure.
+`newest_of` finds those that see nothing but the newest record of each series: the last-point queries of a fleet.
+`pushdown` calls it, and then asks the scan for these records only.
 
     SELECT host, max(time), max_by(cpu, time) FROM t WHERE region = 'eu' GROUP BY host
     SELECT .. FROM (SELECT .., row_number() OVER (PARTITION BY host ORDER BY time DESC) AS n FROM t) WHERE n = 1
@@ -8,6 +9,12 @@ Called by `pushdown`, which then asks the scan for these records only. Pure.
 
 All records of a series have the same dimensions and measure name. So conditions and groups made of these alone never
 tell one record of a series from another, and of the records in a time range the newest is the one that is wanted.
+
+`newest_first` finds those that give their newest rows first and end after some. `template` calls it, and `query` then
+tries with a part of the time first.
+
+    SELECT .. FROM t WHERE cpu > 90 ORDER BY time DESC LIMIT 10
+    SELECT bin(time, 1m), max(cpu) FROM t GROUP BY 1 ORDER BY 1 DESC LIMIT 5
 """
 
 from __future__ import annotations
@@ -16,6 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from headwater.model.table import TIME, ColumnKind
+from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from headwater.sql.bound import (
     Aggregate,
     Call,
@@ -27,6 +35,7 @@ from headwater.sql.bound import (
     LambdaCall,
     Literal,
     Logical,
+    Projection,
     Quantified,
     ScalarSubquery,
     Scan,
@@ -40,6 +49,9 @@ from headwater.sql.bound_walk import walk
 _FIRST_PLACES = ("row_number", "rank", "dense_rank")
 _SAME_FOR_ALL = ("max", "min", "arbitrary", "any_value")
 """Aggregates that do not care how often a value is there."""
+
+_UNITS_NS = {"second": NS_PER_S, "minute": NS_PER_MINUTE, "hour": NS_PER_HOUR, "day": NS_PER_DAY}
+"""Of these the multiples are where `date_trunc` cuts."""
 
 _BOUNDS = ("<", "<=", ">", ">=", "=", "between")
 
@@ -58,6 +70,45 @@ def newest_of(select: Select, values: Sequence[Any]) -> Scan | None:
         return source if _is_of_newest(select.grouping, source) else None
     is_one = select.limit == 1 and not select.is_distinct and not any(_windows(select))
     return source if is_one and _is_by_newest(select.order_by, select, source) else None
+
+
+def newest_first(select: Select, values: Sequence[Any]) -> tuple[Scan, int, int] | None:
+    """The scan of a query that is ordered by time, or by bins of time, backwards, and has a LIMIT; the width of the
+    bins in ns, 1 without; and the LIMIT. None for all others.
+    """
+    scan, limit, keys = select.source, select.limit, select.order_by
+    if not isinstance(scan, Scan) or not limit or not keys or not keys[0].descending or any(_windows(select)):
+        return None
+    key = _source(keys[0].operand, select.projections)
+    if select.grouping is not None:
+        if select.grouping.sets is not None:
+            return None
+        key = _source(key, select.grouping.keys)
+    width_ns = _width(key, scan, values)
+    return None if width_ns is None else (scan, width_ns, limit)
+
+
+def _source(expression: Expression, projections: Iterable[Projection]) -> Expression:
+    """What a column is computed from, if it is one of these."""
+    if isinstance(expression, SlotRef):
+        name = expression.slot.name
+        return next((each.expression for each in projections if each.slot.name == name), expression)
+    return expression
+
+
+def _width(key: Expression, scan: Scan, values: Sequence[Any]) -> int | None:
+    """The width of the bins, which begin at multiples of it, if the key is a bin of the time or the time itself."""
+    if _is_time(key, scan):
+        return 1
+    if not isinstance(key, Call) or len(key.arguments) != 2:
+        return None
+    first, second = key.arguments
+    if key.name == "bin" and _is_time(first, scan) and isinstance(second, Literal):
+        interval_ns = second.constant.at(values)
+        return int(interval_ns) if interval_ns else None
+    if key.name == "date_trunc" and isinstance(first, Literal) and _is_time(second, scan):
+        return _UNITS_NS.get(str(first.constant.at(values)).lower())
+    return None
 
 
 def _of_first_places(outer: Select, source: Derived, values: Sequence[Any]) -> Scan | None:
@@ -115,11 +166,7 @@ def _is_by_newest(keys: Sequence[SortKey], select: Select, scan: Scan) -> bool:
     """Whether the order is by time first of all, the newest first."""
     if not keys or not keys[0].descending:
         return False
-    first = keys[0].operand
-    if isinstance(first, SlotRef):
-        name = first.slot.name
-        first = next((each.expression for each in select.projections if each.slot.name == name), first)
-    return _is_time(first, scan)
+    return _is_time(_source(keys[0].operand, select.projections), scan)
 
 
 def _is_blind(where: Expression | None, scan: Scan) -> bool:

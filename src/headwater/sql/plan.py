@@ -13,6 +13,19 @@ from headwater.model.types import OutputColumn, SqlType
 
 
 @dataclass(frozen=True, slots=True)
+class NewestFirst:
+    """A query that gives its newest rows first and no more than `rows` of them.
+
+    All that it reads of the relation from a multiple of `width_ns` on gives its first rows, complete: if these are
+    `rows`, they are the answer.
+    """
+
+    relation: str
+    width_ns: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueryPlan:
     """A query. `sql` is one engine statement; its columns are `columns` by place, carried as model/types.py says.
 
@@ -22,6 +35,7 @@ class QueryPlan:
     columns: tuple[OutputColumn, ...]
     scans: tuple[tuple[str, ScanRequest], ...]
     sql: str
+    newest_first: NewestFirst | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from typing import Any
 
 from headwater.errors import Invalid
 from headwater.model.types import OutputColumn, SqlType
-from headwater.sql.bound import BoundQuery
+from headwater.sql.bound import BoundQuery, Select
 from headwater.sql.coercion import literal
 from headwater.sql.constant import Computed, Constant, Trace
 from headwater.sql.lower import HOLE, MAX_CHARACTERS, Lowered
-from headwater.sql.plan import QueryPlan
+from headwater.sql.newest import newest_first
+from headwater.sql.plan import NewestFirst, QueryPlan
 from headwater.sql.pushdown import Needs, requests_of
 
 
@@ -53,7 +54,18 @@ class Template:
         if len(sql) > MAX_CHARACTERS:
             raise Invalid("The query is too complex")
         requests = requests_of(self.bound, self.needs, values)
-        return QueryPlan(self.columns, tuple((name, requests[scan]) for name, scan in self.scans), sql)
+        scans = tuple((name, requests[scan]) for name, scan in self.scans)
+        return QueryPlan(self.columns, scans, sql, self._newest_first(values))
+
+    def _newest_first(self, values: Sequence[Any]) -> NewestFirst | None:
+        body = self.bound.query.body
+        found = newest_first(body, values) if isinstance(body, Select) else None
+        if found is None:
+            return None
+        scan, width_ns, rows = found
+        # A scan that nothing is read of has no relation.
+        relation = next((name for name, of in self.scans if of == scan.name), None)
+        return None if relation is None else NewestFirst(relation, width_ns, rows)
 
 
 def template(
