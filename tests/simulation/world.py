@@ -18,7 +18,7 @@ import numpy as np
 
 from headwater.catalog.catalog import Catalog
 from headwater.errors import Fault, Unavailable
-from headwater.model.block import Manifest, ManifestChange, TableManifest
+from headwater.model.block import Block, Manifest, ManifestChange, TableManifest
 from headwater.model.limits import Limits
 from headwater.model.record import RecordColumns
 from headwater.model.table import Retention, TableId, expiry_ns, time_windows
@@ -97,6 +97,17 @@ class Between(Manifest):
 
     def load(self, table: TableId) -> TableManifest:
         return self._manifest.load(table)
+
+    def blocks(self) -> list[Block]:
+        return self._manifest.blocks()
+
+    @property
+    def log_end(self) -> int:
+        return self._manifest.log_end
+
+    def note_log_end(self, sequence: int) -> None:
+        self._files.point("manifest.log_end")
+        self._manifest.note_log_end(sequence)
 
     def commit(self, change: ManifestChange) -> None:
         self.reached = None
