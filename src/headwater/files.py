@@ -70,6 +70,10 @@ class Source(Protocol):
         buffer[: len(data)] = data
         return len(data)
 
+    def renew(self, offset: int, length: int) -> bool:
+        """Told that these bytes are wrong: whether they came of a copy, so that to read again may give others."""
+        return False
+
     def close(self) -> None: ...
 
 
@@ -125,6 +129,10 @@ class Files(Protocol):
     def open_source(self, path: Path, *, site: str) -> Source:
         """The file open for reading at any place; for files too large to read whole. The caller closes it."""
         ...
+
+    def open_original(self, path: Path, *, site: str) -> Source:
+        """As `open_source`, past copies that are kept nearer: for who wants to know whether the file is sound."""
+        return self.open_source(path, site=site)
 
     def size(self, path: Path, *, site: str) -> int:
         """Bytes in the file."""

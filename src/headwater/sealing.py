@@ -24,7 +24,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 from zlib import crc32
 
 from cryptography.exceptions import InvalidTag
@@ -40,6 +40,8 @@ TAG_BYTES = 16
 KEY_ID_BYTES = 16
 SLOT_BYTES = KEY_ID_BYTES + NONCE_BYTES + KEY_BYTES + TAG_BYTES
 CHUNK_BYTES = 64 * 1024
+
+T = TypeVar("T")
 
 _MAGIC = b"HWSEALED"
 _HEADER = Struct(f"<8sH{SLOT_BYTES}s")
@@ -205,7 +207,9 @@ class SealedSource(Source):
         self._sealed = sealed
         self._place = place
         self._cache = vault.cache
-        key = vault.keys.open(place, slot_of(sealed.read_at(0, HEADER_BYTES), place))
+        key = vault.keys.open(
+            place, self._twice(lambda: slot_of(sealed.read_at(0, HEADER_BYTES), place), 0, HEADER_BYTES)
+        )
         self._cipher = AESGCM(key.key)
         self._bound = _bound(key.context)
         body_bytes = sealed.size_bytes - HEADER_BYTES
@@ -258,11 +262,25 @@ class SealedSource(Source):
 
     def _read_whole(self, first: int, count: int, target: memoryview) -> None:
         """Decrypt consecutive chunks straight into their place."""
-        sealed = _scratch()[: len(target) + count * TAG_BYTES]
-        read = self._sealed.read_into(HEADER_BYTES + first * _SEALED_CHUNK_BYTES, sealed)
-        for i in range(count):
-            chunk = sealed[i * _SEALED_CHUNK_BYTES : min(read, (i + 1) * _SEALED_CHUNK_BYTES)]
-            self._open(first + i, chunk, target[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES])
+        start, length = HEADER_BYTES + first * _SEALED_CHUNK_BYTES, len(target) + count * TAG_BYTES
+
+        def read() -> None:
+            sealed = _scratch()[:length]
+            read_bytes = self._sealed.read_into(start, sealed)
+            for i in range(count):
+                chunk = sealed[i * _SEALED_CHUNK_BYTES : min(read_bytes, (i + 1) * _SEALED_CHUNK_BYTES)]
+                self._open(first + i, chunk, target[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES])
+
+        self._twice(read, start, length)
+
+    def _twice(self, read: Callable[[], T], start: int, length: int) -> T:
+        """The answer of `read`, asked once more where damage may be that of a copy."""
+        try:
+            return read()
+        except Corrupt:
+            if not self._sealed.renew(start, length):
+                raise
+            return read()
 
     def _chunk(self, number: int) -> bytes:
         """One chunk, from the cache if it is there."""

@@ -7,6 +7,7 @@ written again; only their headers are read. Source: reliability.md 6, "Encryptio
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import structlog
@@ -48,10 +49,7 @@ class Rewrap:
     def _slot_of(self, place: str) -> bytes | None:
         """The key slot in a block's header; None if the block was removed meanwhile."""
         try:
-            source = self._files.open_source(self._blocks / f"{place}.parquet", site="rewrap.read")
+            with closing(self._files.open_source(self._blocks / f"{place}.parquet", site="rewrap.read")) as source:
+                return slot_of(source.read_at(0, HEADER_BYTES), place)
         except FileNotFoundError:
             return None
-        try:
-            return slot_of(source.read_at(0, HEADER_BYTES), place)
-        finally:
-            source.close()

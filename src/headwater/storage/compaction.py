@@ -194,7 +194,7 @@ class Compaction:
             self.failures += 1
             _log.error("compaction failed", table=table.id, error=str(error))
             if isinstance(error, Corrupt):
-                with suppress(Stopping):
+                with suppress(Stopping, Unavailable):
                     self._scrubber.check(table.id, [live.block for live, _ in chosen])
         return True
 

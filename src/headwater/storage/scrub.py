@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from headwater.errors import NotFound
+from headwater.errors import NotFound, Unavailable
 from headwater.files import Files
 from headwater.model.block import Block, Manifest
 from headwater.model.table import TableId
@@ -26,6 +26,9 @@ from headwater.storage.pace import Pace, Stopping
 _log = structlog.get_logger("scrub")
 
 READ_BYTES = 1024 * 1024
+
+RETRY_S = 60.0
+"""When the place of the blocks cannot be reached, before the next try."""
 
 _OF_THE_PROCESS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Errors that say nothing of a file: a sound block must not be kept from queries because descriptors have run out."""
@@ -76,12 +79,16 @@ class Scrubber:
                 self.check(table, self._blocks(table))
         except Stopping:
             return
+        except Unavailable as fault:
+            _log.warning("scrub put off", error=fault.message)
+            self._due_s = self._clock.monotonic_s() + RETRY_S
+            return
         self._forget_removed()
         self.runs += 1
         self._due_s = self._clock.monotonic_s() + self._interval_s
 
     def check(self, table: TableId, blocks: Iterable[Block]) -> None:
-        """Read these blocks of a table, and mark those that are not what was written. Raises Stopping."""
+        """Read these blocks of a table, and mark those that are not what was written. Raises Stopping, Unavailable."""
         for block in blocks:
             wrong = self._wrong(block)
             if wrong and block in self._blocks(table):
@@ -91,7 +98,7 @@ class Scrubber:
         """What is wrong with a block's file, empty if nothing is."""
         digest = hashlib.sha256()
         try:
-            with closing(self._files.open_source(self._path_of(block), site="scrub.open")) as source:
+            with closing(self._files.open_original(self._path_of(block), site="scrub.open")) as source:
                 for offset in range(0, source.size_bytes, READ_BYTES):
                     data = source.read_at(offset, READ_BYTES)
                     digest.update(data)

@@ -55,7 +55,8 @@ class Space:
         self._checked_s: float | None = None
         self.is_low = False
         self.free_bytes = 0
-        """Both as of the last look."""
+        self.mark_bytes = 0
+        """All as of the last look; below the mark the disk is low."""
 
     def check(self) -> None:
         """Raises Unavailable while the disk is low. Looks again when the last look is 50 ms old."""
@@ -93,5 +94,5 @@ class Space:
         is_low = marks.is_low(free_bytes, self.is_low)
         if is_low != self.is_low:
             _log.warning("disk is low" if is_low else "disk has room again", free_bytes=free_bytes)
-        self.is_low, self.free_bytes = is_low, free_bytes
+        self.is_low, self.free_bytes, self.mark_bytes = is_low, free_bytes, marks.low_bytes
         return free_bytes

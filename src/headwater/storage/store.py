@@ -24,7 +24,7 @@ from headwater.model.facts import LogFacts, Runs, StoreFacts
 from headwater.model.insights import Coverage
 from headwater.model.limits import Limits
 from headwater.model.record import Conflict, RecordColumns
-from headwater.model.scan import Extent, Scan, ScanRequest
+from headwater.model.scan import Extent, Scan, ScanRequest, TimeRange
 from headwater.model.table import Columns, TableId, TablesById
 from headwater.model.time import Clock
 from headwater.sealing import Vault
@@ -198,6 +198,10 @@ class Store:
         """All that a table has now. Raises NotFound."""
         return self._tables.get(table).extent()
 
+    def span(self, table: TableId) -> TimeRange:
+        """The time in which all records of a table lie. Raises NotFound, Corrupt, KeyUnusable, Unavailable."""
+        return self._tables.get(table).span()
+
     def coverage(self, request: ScanRequest, dimension: str | None) -> Coverage:
         """How much of the table the request reads, if `dimension` is its partition key; None is the measure name.
 
@@ -232,6 +236,7 @@ class Store:
             block_rows=sum(block.rows for block in blocks),
             damaged_blocks=len(self._scrubber.damaged()),
             disk_free_bytes=self._space.free_bytes,
+            disk_low_mark_bytes=self._space.mark_bytes,
             is_disk_low=self._space.is_low,
             clock_steps=self._expiry.watch.steps,
             runs={

@@ -21,7 +21,7 @@ from headwater.files import Files
 from headwater.model.block import Block, ManifestChange, TableManifest
 from headwater.model.limits import Limits
 from headwater.model.record import Conflict, ConflictKind, Int64s, Layout, RecordColumns
-from headwater.model.scan import Extent
+from headwater.model.scan import Extent, TimeRange
 from headwater.model.table import Columns, TableId
 from headwater.model.time import TIME_MIN_NS
 from headwater.sealing import Vault
@@ -162,6 +162,15 @@ class TableStore:
             return Extent(rows, len(blocks), sum(b.rows for b in blocks), sum(b.bytes for b in blocks))
         finally:
             snapshot.release()
+
+    def span(self) -> TimeRange:
+        """From the first to the last time of what is stored, replaced records too; empty without any."""
+        with self._lock:
+            ends = [(chunk.start_ns, chunk.end_ns) for chunk in self.memtable.chunks]
+            ends += [(live.block.start_ns, live.block.end_ns) for live in self._blocks.all()]
+        if not ends:
+            return TimeRange(1, 0)
+        return TimeRange(min(start_ns for start_ns, _ in ends), max(end_ns for _, end_ns in ends))
 
     def snapshot(self, *, with_newest: bool = False) -> Snapshot:
         """The published state. The blocks in it stay on disk until `release` is called."""

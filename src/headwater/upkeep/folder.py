@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from headwater.bucket.files import find_block_store
 from headwater.catalog.catalog import CATALOG_FILE, Catalog
 from headwater.catalog.survey import CatalogSurvey
 from headwater.config import Config
 from headwater.errors import Invalid, Unavailable
 from headwater.files import Files, Lock
-from headwater.instance import LOCK_FILE
+from headwater.instance import BLOCKS_FOLDER, LOCK_FILE, open_buckets
 from headwater.keyring.providers import open_provider
 from headwater.model.time import Clock
 
@@ -26,6 +27,12 @@ def require_folder(files: Files, data: Path) -> None:
     """Raises Invalid if this is no data folder."""
     if not files.exists(data / CATALOG_FILE, site="upkeep.exists"):
         raise Invalid(f"{data} is not a data folder: it has no {CATALOG_FILE}.")
+
+
+def stored_files(files: Files, data: Path, config: Config, clock: Clock) -> Files:
+    """The file system with the folder's blocks in it, also where they lie in a bucket. Raises Invalid, Unavailable."""
+    buckets = open_buckets(files, config.objects)
+    return find_block_store(files, data, data / BLOCKS_FOLDER, buckets, config.block_store, clock)
 
 
 @contextmanager
