@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help setup setup-demo demo test crash sim fuzz-write fuzz-sql lint bench docs docs-check format lock clean
+.PHONY: help setup setup-demo demo test crash buckets sim fuzz-write fuzz-sql lint bench docs docs-check format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ SEEDS ?= 1000
 sim: setup ## live through SEEDS=1000 simulated histories of the store (a third of a second each), or SEED=17 again
 	PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
+buckets: setup ## the store on a bucket of an S3-compatible server, which is built from its Go module (about two minutes)
+	$(BIN)/python -m pytest -m slow tests/behaviours tests/clients/test_block_store.py --timeout 900
+
 fuzz-write: setup ## twenty thousand broken WriteRecords requests against a server (about two minutes)
 	$(BIN)/python -m pytest -m slow tests/fuzz --timeout 1800
 
@@ -63,6 +66,7 @@ bench: setup ## measure ingest, HTTP servers and queries; print the figures
 
 docs: setup ## make the pages anew that are made from the code
 	$(BIN)/python tests/docs/test_settings.py
+	$(BIN)/python tests/docs/test_metrics_page.py
 	PYTHONPATH=tests $(BIN)/python -m support.conformance_page
 	PYTHONPATH=tests $(BIN)/python -m support.sql_page
 

@@ -92,6 +92,29 @@ class ObjectSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockPlace:
+    """A bucket of the object store, and what all our keys in it begin with: empty, or without outer slashes."""
+
+    bucket: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def key(self, name: str) -> str:
+        """The key of an object of ours."""
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStoreSettings:
+    """Where blocks are, None for the data folder; and how much of them is kept on the disk when they are elsewhere."""
+
+    place: BlockPlace | None
+    cache_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotificationSettings:
     """Who is told about scheduled queries: an SNS-compatible endpoint with the keys for it, a webhook, or nobody."""
 
@@ -124,6 +147,7 @@ class Config:
     storage: StorageSettings
     query: QuerySettings
     objects: ObjectSettings
+    block_store: BlockStoreSettings
     notifications: NotificationSettings
     keys: KeySettings
     limits: Limits
@@ -212,6 +236,18 @@ def optional_store(text: str) -> str | None:
         return optional_url(text)
     except ValueError as error:
         raise ValueError("file:///FOLDER, http://HOST or https://HOST, the last two also with :PORT") from error
+
+
+def optional_place(text: str) -> BlockPlace | None:
+    """`s3://BUCKET` or `s3://BUCKET/PREFIX`; the prefix may end in a slash, and has no characters that need quoting."""
+    if not text:
+        return None
+    found = re.fullmatch(
+        r"s3://([a-z0-9][.a-z0-9-]{1,61}[a-z0-9])(?:/([A-Za-z0-9_-]+(?:[/.][A-Za-z0-9_-]+)*)?/?)?", text
+    )
+    if not found:
+        raise ValueError("s3://BUCKET or s3://BUCKET/PREFIX, of letters, digits, -, _, . and / in the prefix")
+    return BlockPlace(found[1], found[2] or "")
 
 
 def master_key(text: str) -> bytes | Path | str | None:
@@ -352,7 +388,7 @@ SETTINGS = (
         "",
         "HOST:PORT",
         optional_address,
-        "Address of its own for /metrics, without signatures; without it, listen answers /metrics to this machine only.",
+        "Address of its own for /metrics, unsigned; without one, the server answers /metrics to its own machine only.",
         "server",
     ),
     Setting(
@@ -501,6 +537,23 @@ SETTINGS = (
         optional_path,
         "AWS shared-credentials file whose [default] keys sign requests to the object store; without it they go "
         "unsigned.",
+        "objects",
+    ),
+    Setting(
+        "block_store",
+        "",
+        "s3://BUCKET/PREFIX",
+        optional_place,
+        "Bucket of object_store that holds the blocks, and what their keys begin with, for one data folder only. "
+        "Without it they are in the data folder.",
+        "objects",
+    ),
+    Setting(
+        "block_cache_disk_mb",
+        "4096",
+        "MiB",
+        whole(0, 1_073_741_824),
+        "Space in the data folder for parts of blocks that were read last from block_store.",
         "objects",
     ),
     Setting(
@@ -659,6 +712,8 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
         if values[missing]:
             given, missing = missing, given
         raise _bad(given, sources[given], f"{missing} must be set with it")
+    if values["block_store"] and not values["object_store"]:
+        raise _bad("block_store", sources["block_store"], "object_store must be set with it")
     if values["log_limit_mb"] < 2 * values["log_segment_mb"]:
         name = max("log_limit_mb", "log_segment_mb", key=lambda n: sources[n] != "default")
         raise _bad(name, sources[name], "log_limit_mb must be at least twice log_segment_mb")
@@ -704,6 +759,10 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             url=values["object_store"],
             region=values["object_store_region"],
             credentials=values["object_store_credentials"],
+        ),
+        block_store=BlockStoreSettings(
+            place=values["block_store"],
+            cache_bytes=values["block_cache_disk_mb"] * MIB,
         ),
         notifications=NotificationSettings(
             sns_endpoint=values["sns_endpoint"],

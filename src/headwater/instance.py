@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from headwater.bucket.files import BucketFiles, open_block_store
 from headwater.catalog.catalog import NO_TAGS, Catalog
 from headwater.catalog.database_keys import REFRESH_INTERVAL_S
 from headwater.config import Config, NotificationSettings, ObjectSettings, ServerSettings
@@ -22,9 +23,9 @@ from headwater.engine.engine import Engine
 from headwater.errors import Invalid
 from headwater.files import Files, LocalFiles, Lock
 from headwater.ingest.write import Ingest
+from headwater.jobs import listing
 from headwater.jobs.batch_load import BatchLoads
 from headwater.jobs.facts import gather
-from headwater.jobs.listing import job_lines
 from headwater.jobs.notify import Channel, Notifications, channels_of
 from headwater.jobs.reports import Reports
 from headwater.jobs.rewrap import Rewrap
@@ -42,6 +43,7 @@ from headwater.objects import Buckets, buckets_at
 from headwater.query.run import Queries
 from headwater.query.spool import Spool
 from headwater.sealing import ChunkCache, Vault
+from headwater.storage.space import Marks
 from headwater.storage.store import Store
 from headwater.wal.log import Log
 
@@ -63,6 +65,7 @@ REWRAP_INTERVAL_S = 2.0
 SCHEDULE_CHECK_INTERVAL_S = 0.5
 NOTIFICATIONS_INTERVAL_S = 0.2
 BATCH_LOAD_INTERVAL_S = 0.2
+SWEEP_INTERVAL_S = 1.0
 RESULT_CACHE_BYTES = 32 * 1024 * 1024
 
 
@@ -80,6 +83,7 @@ class Instance:
         engine: Engine,
         queries: Queries,
         buckets: Buckets,
+        bucket: BucketFiles | None,
         rewrap: Rewrap,
         channels: tuple[Channel, ...],
         new_id: Callable[[], str],
@@ -115,6 +119,7 @@ class Instance:
                 Job("batch load", BATCH_LOAD_INTERVAL_S, self.batch_loads.run, self.batch_loads.stop),
                 Job("keys", REFRESH_INTERVAL_S, catalog.database_keys.refresh),
                 Job("rewrap", REWRAP_INTERVAL_S, rewrap.run),
+                *([] if bucket is None else [Job("bucket", SWEEP_INTERVAL_S, bucket.sweep)]),
             )
         )
 
@@ -138,8 +143,14 @@ class Instance:
         data = config.data
         files.make_directory(data, site="instance.data")
         lock = files.lock(data / LOCK_FILE, site="instance.lock")
+
+        def new_id() -> str:
+            return randomness(16).hex()
+
         try:
-            buckets = _buckets(files, config.objects)
+            buckets = open_buckets(files, config.objects)
+            bucket = _bucket(files, config, buckets, clock, new_id)
+            stored = bucket or files
             channels = _channels(files, config.notifications, config.server.region)
             provider = open_provider(config.keys, files, data, clock, randomness)
             catalog = Catalog.open(
@@ -151,11 +162,8 @@ class Instance:
             log = Log.open(files, data / LOG_FOLDER, config.wal, catalog.keys.log)
             vault = Vault(catalog.database_keys, ChunkCache(config.keys.cache_bytes))
 
-            def new_id() -> str:
-                return randomness(16).hex()
-
             store = Store(
-                files,
+                stored,
                 vault,
                 blocks,
                 log,
@@ -202,7 +210,8 @@ class Instance:
             engine,
             queries,
             buckets,
-            Rewrap(files, blocks, catalog),
+            bucket,
+            Rewrap(stored, blocks, catalog),
             channels,
             new_id,
         )
@@ -226,7 +235,11 @@ class Instance:
 
     def jobs(self) -> Sequence[JobLine]:
         """All work in the background, what runs now first."""
-        return job_lines(self.catalog, self.scheduled, self._jobs)
+        return listing.job_lines(self.catalog, self.scheduled, self._jobs)
+
+    def cancel_job(self, id: str) -> str:
+        """End a job by the name that its line has; what to tell who asked. Raises Invalid, NotFound."""
+        return listing.cancel(id, self.catalog, self.scheduled, self.batch_loads, self._jobs)
 
     def facts(self) -> Facts:
         """How the server stands, as numbers, for its metrics."""
@@ -262,9 +275,23 @@ class Instance:
         self.store.drop_table(self.catalog.delete_table(database, name))
 
 
-def _buckets(files: Files, settings: ObjectSettings) -> Buckets:
+def open_buckets(files: Files, settings: ObjectSettings) -> Buckets:
     """The buckets that the settings name. Raises Invalid when the credentials cannot be read."""
     return buckets_at(settings.url, settings.region, _text_of(files, settings.credentials, "object_store_credentials"))
+
+
+def _bucket(
+    files: Files, config: Config, buckets: Buckets, clock: Clock, new_id: Callable[[], str]
+) -> BucketFiles | None:
+    """The file system of blocks that lie in a bucket, if the settings say so. Raises Invalid, Unavailable."""
+
+    def spare_bytes() -> int:
+        """The cache stays away from where writes would be refused."""
+        device_bytes = files.device_bytes(config.data, site="instance.device")
+        return 2 * Marks.of(device_bytes, config.storage.disk_low_percent, config.storage.disk_low_bytes).resume_bytes
+
+    blocks = config.data / BLOCKS_FOLDER
+    return open_block_store(files, config.data, blocks, buckets, config.block_store, spare_bytes, clock, new_id)
 
 
 def _channels(files: Files, settings: NotificationSettings, region: str) -> tuple[Channel, ...]:

@@ -14,6 +14,7 @@ from configparser import Error as ConfigParserError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, cast
 
@@ -28,6 +29,7 @@ _RETRY_TIMEOUT = timedelta(seconds=20)
 _RETRIES = 4
 _DELETED_AT_ONCE = 1_000
 _BUCKET_NAME = re.compile(r"[a-z0-9][.a-z0-9-]{1,61}[a-z0-9]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class ObjectFault(Fault):
@@ -86,6 +88,43 @@ class Buckets(Protocol):
         ...
 
 
+def key_below(prefix: str | None, *parts: str) -> str:
+    """A key under a prefix that users gave: one slash between them, whether or not the prefix ends in some."""
+    return "/".join(part for part in ((prefix or "").rstrip("/"), *parts) if part)
+
+
+def check_key(key: str) -> None:
+    """Raise ObjectRefused for a key that cannot be used here, though S3 has such: a folder cannot hold all of them, and
+    the library would take some for others.
+    """
+    if any(part in ("", ".", "..") for part in key.split("/")) or _CONTROL.search(key):
+        raise ObjectRefused(
+            f"The key {key!r} cannot be used: it has a part between slashes that is empty, '.' or '..', or a control "
+            "character."
+        )
+
+
+def check_prefix(prefix: str | None) -> None:
+    """As `check_key`, for what keys are to begin with: nothing, a folder, or a part of a name. Raises ObjectRefused."""
+    above = (prefix or "").rstrip("/")
+    if above:
+        check_key(above)
+
+
+def _check_bucket(name: str) -> None:
+    """Raise ObjectRefused for what no bucket may be called; an address in a name could lead elsewhere."""
+    if not _BUCKET_NAME.fullmatch(name) or ".." in name or _is_address(name):
+        raise ObjectRefused(f"The bucket {name} does not exist: it is no name of a bucket.")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 class Objects:
     """One bucket. Every call may raise ObjectRefused, ObjectMissing, or ObjectFault for what may pass by itself."""
 
@@ -95,7 +134,7 @@ class Objects:
 
     def check(self) -> None:
         """Find out whether the bucket exists and lets us look into it. Raises ObjectRefused if not."""
-        with self._faults(""):
+        with self._faults():
             next(iter(obstore.list(self._store, chunk_size=1)), None)
 
     def put(self, key: str, data: bytes) -> None:
@@ -144,8 +183,8 @@ class Objects:
 
     def list(self, prefix: str = "") -> list[ObjectStat]:
         """Every object whose key begins with `prefix`, in ascending order of key."""
-        folder = prefix.rpartition("/")[0]
-        with self._faults(prefix):
+        folder = prefix.rpartition("/")[0].rstrip("/")
+        with self._faults(folder):
             return sorted(
                 ObjectStat(found["path"], found["size"], found["e_tag"])
                 for page in obstore.list(self._store, prefix=folder or None)
@@ -158,13 +197,17 @@ class Objects:
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             some = list(keys[start : start + _DELETED_AT_ONCE])
             try:
-                with self._faults(some[0]):
+                with self._faults(*some):
                     obstore.delete(self._store, some)
             except ObjectMissing:
                 continue
 
     @contextmanager
-    def _faults(self, key: str) -> Iterator[None]:
+    def _faults(self, *keys: str) -> Iterator[None]:
+        """Around a call of the library for these keys; the first one is told of."""
+        key = keys[0] if keys else ""
+        for named in filter(None, keys):
+            check_key(named)
         try:
             yield
         except (NotFoundError, FileNotFoundError) as error:
@@ -186,6 +229,7 @@ class S3Buckets:
         self._endpoint = endpoint
 
     def bucket(self, name: str, encryption: Encryption | None = None) -> Objects:
+        _check_bucket(name)
         endpoint = self._endpoint
         store = S3Store(
             name,
@@ -203,8 +247,9 @@ class FolderBuckets:
         self._folder = folder
 
     def bucket(self, name: str, encryption: Encryption | None = None) -> Objects:  # noqa: ARG002 - for the S3 twin
+        _check_bucket(name)
         place = self._folder / name
-        if not _BUCKET_NAME.fullmatch(name) or not place.is_dir():
+        if not place.is_dir():
             raise ObjectRefused(f"The bucket {name} does not exist.")
         return Objects(LocalStore(place), name)
 

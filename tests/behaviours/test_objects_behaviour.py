@@ -19,6 +19,7 @@ from headwater.objects import (
     ObjectRefused,
     Objects,
     buckets_at,
+    key_below,
 )
 
 BUCKET = "a-bucket"
@@ -146,6 +147,45 @@ def test_a_folders_bucket_is_no_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "store" / BUCKET / "sub").mkdir(parents=True)
     with pytest.raises(ObjectRefused):
         buckets_at(f"file://{tmp_path}/store", "us-east-1", None).bucket(name)
+
+
+@pytest.mark.parametrize("key", ["a//b", "/a", "a/", "a/./b", "a/../b", "..", "a\nb", "a\x7f"])
+def test_a_key_that_could_be_taken_for_another_is_refused(objects: Objects, key: str) -> None:
+    objects.put("a", b"mine")
+    for call in (
+        objects.get,
+        objects.stat,
+        objects.delete,
+        lambda k: objects.put(k, b""),
+        lambda k: objects.put_new(k, b""),
+    ):
+        with pytest.raises(ObjectRefused, match="cannot be used"):
+            call(key)
+    with pytest.raises(ObjectRefused), objects.writer(key):
+        raise AssertionError("it must not begin")
+    assert [stat.key for stat in objects.list()] == ["a"]
+    assert objects.get("a") == b"mine"
+
+
+def test_listing_below_a_prefix_that_no_key_can_have_is_refused(objects: Objects) -> None:
+    with pytest.raises(ObjectRefused, match="cannot be used"):
+        objects.list("a//b/c")
+    assert objects.list("a/") == []
+
+
+@pytest.mark.parametrize("name", ["169.254.169.254", "10.0.0.1", "a..b", "..", "a/b", "a?b=1", "A-Bucket", "ab"])
+def test_no_bucket_has_the_name_of_another_place(endpoint: str, tmp_path: Path, name: str) -> None:
+    for url in (endpoint, f"file://{tmp_path}"):
+        with pytest.raises(ObjectRefused, match="is no name of a bucket"):
+            buckets_at(url, "us-east-1", CREDENTIALS).bucket(name)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [(None, "x/y"), ("", "x/y"), ("p", "p/x/y"), ("p/", "p/x/y"), ("p//", "p/x/y"), ("p/q", "p/q/x/y")],
+)
+def test_a_key_below_a_prefix_has_one_slash_behind_it(prefix: str | None, key: str) -> None:
+    assert key_below(prefix, "x", "y") == key
 
 
 @pytest.mark.parametrize("text", ["", "[default]\n", "[other]\naws_access_key_id=a\naws_secret_access_key=b", "]["])

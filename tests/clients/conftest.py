@@ -15,10 +15,12 @@ import pytest
 from headwater.cli.main import main
 from headwater.server.endpoints import service_hosts
 from support import private_network
+from support.s3_servers import CREDENTIALS, make_bucket, moto
 from support.server import ServerProcess, serving
 from support.stock import Table
 
 REGION = "us-east-1"
+CLIENTS_BUCKET = "clients-bucket"
 
 _numbers = count(1)
 
@@ -26,6 +28,23 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with serving(tmp_path_factory.mktemp("server"), log_level="info") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of an S3-compatible server with one bucket, which asks clients for no keys."""
+    with moto() as address:
+        make_bucket(address, CLIENTS_BUCKET)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def server_with_buckets(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server whose object store is at `s3_endpoint`."""
+    folder = tmp_path_factory.mktemp("with-buckets")
+    (folder / "keys").write_text(CREDENTIALS)
+    with serving(folder, object_store=s3_endpoint, object_store_credentials=folder / "keys") as process:
         yield process
 
 

@@ -18,11 +18,20 @@ from support.server import ServerProcess
 
 CHECKS = {
     "boto3": ("writes", "faults", "discovers"),
-    "javascript": ("tables", "tags", "errors", "writes", "rejects", "pages", "nested", "useHelpers", "discover"),
-    "go": ("tables", "tags", "faults", "writes", "rejects", "pages"),
+    "javascript": (
+        *("tables", "tags", "errors", "writes", "rejects", "pages", "nested", "useHelpers", "discover"),
+        *("typedFaults", "settings", "schedules"),
+    ),
+    "go": ("tables", "tags", "faults", "writes", "rejects", "pages", "settings", "schedules"),
     "go1": ("tables", "faults", "writes", "rejects", "pages", "discovers"),
 }
 """The checks of each program; `go1` is on version 1 of Go's SDK."""
+
+WITH_BUCKETS = {
+    "javascript": ("cancels", "unloads", "batchLoads"),
+    "go": ("unloads", "batchLoads"),
+}
+"""Checks that want an S3-compatible server, or take their time: they run with an endpoint in code only."""
 
 READS_VARIABLES = ("boto3", "javascript", "go")
 
@@ -48,7 +57,7 @@ def passed(server: ServerProcess, words: Words, endpoint: str, names: tuple[str,
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_no_check_is_forgotten(program: Callable[[str], Words], server: ServerProcess, name: str) -> None:
-    assert tuple(server.run(*program(name)).stdout.split()) == CHECKS[name]
+    assert tuple(server.run(*program(name)).stdout.split()) == CHECKS[name] + WITH_BUCKETS.get(name, ())
 
 
 @pytest.mark.parametrize(("name", "check"), [(name, check) for name in CHECKS for check in CHECKS[name]])
@@ -56,6 +65,13 @@ def test_with_an_endpoint_in_code(
     program: Callable[[str], Words], server: ServerProcess, name: str, check: str
 ) -> None:
     passed(server, program(name), server.endpoint, (check,))
+
+
+@pytest.mark.parametrize(("name", "check"), [(name, check) for name in WITH_BUCKETS for check in WITH_BUCKETS[name]])
+def test_jobs_and_buckets(
+    program: Callable[[str], Words], server_with_buckets: ServerProcess, s3_endpoint: str, name: str, check: str
+) -> None:
+    passed(server_with_buckets, program(name), server_with_buckets.endpoint, (check,), BUCKETS=s3_endpoint)
 
 
 @pytest.mark.parametrize(

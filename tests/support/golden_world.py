@@ -74,7 +74,8 @@ def is_right(case: Case, answer: Answer) -> bool:
 class World:
     """Steps of the file are taken when a case needs them, each once."""
 
-    def __init__(self, golden: Golden, life: Life, folder: Path) -> None:
+    def __init__(self, golden: Golden, life: Life, folder: Path, **settings: str) -> None:
+        self._settings = settings
         self._golden = golden
         self._life = life
         self._folder = folder
@@ -123,7 +124,7 @@ class World:
 
     def _open(self) -> Instance:
         settings = {"data": str(self._folder), "listen": "127.0.0.1:0", "log_level": "error", "log_segment_mb": "1"}
-        config = load(settings, {}, None, processors=1)
+        config = load(settings | self._settings, {}, None, processors=1)
         return Instance.open(config, clock=self._clock, randomness=self._randomness.randbytes)
 
     def _take(self, step: Step) -> None:

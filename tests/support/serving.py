@@ -17,6 +17,16 @@ from headwater.config import Config, load
 from headwater.errors import Invalid, Rejected, RejectedRecord
 from headwater.files import LocalFiles
 from headwater.jobs.batch_load import BatchLoads
+from headwater.model.facts import (
+    Facts,
+    IngestFacts,
+    LogFacts,
+    NotificationFacts,
+    QueryFacts,
+    ReportFacts,
+    Runs,
+    StoreFacts,
+)
 from headwater.model.time import FixedClock
 from headwater.model.types import OutputColumn, Scalar
 from headwater.objects import NoBuckets
@@ -30,6 +40,37 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 KEY, SECRET = "AKIDEXAMPLE", "secret"
 TIMEOUT_S = 20.0
 FAST = HttpLimits(head_s=0.3, body_s=0.3, idle_s=0.6, linger_s=0.3, sweep_interval_s=0.02)
+
+
+FACTS = Facts(
+    ingest={"WriteRecords": IngestFacts(5, 3, 2), "ScheduledQuery": IngestFacts(1, 0, 0)},
+    store=StoreFacts(
+        log=LogFacts(4_096, 7, 0.25, False, 0, 11, 0.5),
+        memtable_bytes=2_048,
+        memtable_age_s=1.5,
+        blocks=3,
+        block_bytes=3_000,
+        block_rows=300,
+        damaged_blocks=0,
+        disk_free_bytes=10**9,
+        disk_low_mark_bytes=10**8,
+        is_disk_low=False,
+        clock_steps=0,
+        runs={name: Runs(1, 0) for name in ("flush", "compaction", "retention", "scrub")},
+        late_rejected=4,
+        late_reports_waiting=1,
+    ),
+    queries=QueryFacts(1, 2, {"succeeded": 9}, 12_345, 90_000_000),
+    reports=ReportFacts(1, 2, 3),
+    scheduled_running=1,
+    scheduled_ended={"AUTO_TRIGGER_SUCCESS": 6},
+    batch_load_tasks={"SUCCEEDED": 2},
+    batch_load_ingested=1_000,
+    batch_load_rejected=10,
+    notifications=NotificationFacts(1, 8, 2),
+    jobs={"flush": Runs(20, 1)},
+)
+"""A number for everything that metrics tell."""
 
 
 @dataclass
@@ -122,6 +163,9 @@ class MemoryInstance:
         self.batch_loads = BatchLoads(
             self.catalog, self.ingest, NoBuckets(), self.clock, config.limits, lambda: randomness(16).hex()
         )
+
+    def facts(self):
+        return FACTS
 
     def secret_of(self, access_key_id):
         return SECRET if access_key_id == KEY else None

@@ -22,6 +22,11 @@ BAD = {
     "measure_name_bytes": ("10001", "'10001' is not a whole number from 1 to 10000"),
     "dimension_bytes": ("2 KB", "'2 KB' is not a whole number from 1 to 1000000"),
     "record_bytes": ("0x800", "'0x800' is not a whole number from 1 to 1000000"),
+    "block_store": (
+        "s3://b",
+        "'s3://b' is not s3://BUCKET or s3://BUCKET/PREFIX, of letters, digits, -, _, . and / in the prefix",
+    ),
+    "block_cache_disk_mb": ("-1", "'-1' is not a whole number from 0 to 1073741824"),
     "data": ("", "'' is not a path"),
     "object_store": (
         "ftp://host",
@@ -61,6 +66,7 @@ BAD = {
     "query_concurrency": ("", "'' is not a whole number from 0 to 1024"),
     "public_address": ("ftp://x", "'ftp://x' is not http://HOST, https://HOST or one of them with :PORT"),
     "cell_endpoints": ("1", "'1' is not true or false"),
+    "metrics_listen": ("localhost", "'localhost' is not HOST:PORT with a port from 0 to 65535"),
     "threads": ("many", "'many' is not a whole number from 0 to 1024"),
 }
 
@@ -262,3 +268,28 @@ def test_a_topic_needs_its_keys_and_keys_their_endpoint(given: str, missing: str
     with pytest.raises(Invalid) as bad:
         loaded(**{given: "http://127.0.0.1:9"})
     assert bad.value.message == f"Setting {given} (flag --{given.replace('_', '-')}): {missing} must be set with it"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "owner"),
+    [
+        ("s3://a-bucket", "s3://a-bucket", "owner"),
+        ("s3://a-bucket/", "s3://a-bucket", "owner"),
+        ("s3://a.bucket/one/Two_3.x/", "s3://a.bucket/one/Two_3.x", "one/Two_3.x/owner"),
+    ],
+)
+def test_the_place_of_blocks_is_a_bucket_and_a_prefix(text: str, shown: str, owner: str) -> None:
+    place = loaded(block_store=text, object_store="http://127.0.0.1:9").block_store.place
+    assert place is not None
+    assert (str(place), place.key("owner")) == (shown, owner)
+
+
+@pytest.mark.parametrize("text", ["a-bucket", "s3://A-bucket", "s3://a-bucket//x", "s3://a-bucket/../x", "s3://a/b c"])
+def test_what_is_no_place_of_blocks_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="s3://BUCKET"):
+        loaded(block_store=text, object_store="http://127.0.0.1:9")
+
+
+def test_blocks_in_a_bucket_need_an_object_store() -> None:
+    with pytest.raises(Invalid, match=r"block_store .*: object_store must be set with it"):
+        loaded(block_store="s3://a-bucket")

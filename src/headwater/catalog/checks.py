@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from headwater.errors import Invalid, QuotaExceeded
+from headwater.objects import ObjectRefused, check_prefix
 
 TAGS_PER_RESOURCE = 200
 
@@ -60,6 +61,11 @@ def checked_magnetic_writes(structure: Mapping[str, object] | None) -> dict[str,
     s3 = location.get("S3Configuration") if isinstance(location, Mapping) else None
     if isinstance(s3, Mapping) and s3.get("EncryptionOption") == "SSE_KMS" and not s3.get("KmsKeyId"):
         raise Invalid("KmsKeyId is required when EncryptionOption is SSE_KMS.")
+    prefix = s3.get("ObjectKeyPrefix") if isinstance(s3, Mapping) else None
+    try:
+        check_prefix(prefix if isinstance(prefix, str) else None)
+    except ObjectRefused as fault:
+        raise Invalid(fault.message) from fault
     return dict(structure)
 
 

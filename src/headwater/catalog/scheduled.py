@@ -12,7 +12,7 @@ import hashlib
 import threading
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -127,7 +127,7 @@ class ScheduledQueries:
         checks.check_tags(tags)
         with self._file.changing:
             token = None if client_token is None else _digest(client_token)
-            known = self._made_with(token, query)
+            known = None if token is None else _made_with(self._entries.values(), token, query)
             if known is not None:
                 return known
             if any(entry.query.name == query.name for entry in self._entries.values()):
@@ -142,6 +142,14 @@ class ScheduledQueries:
             self._put(entry)
         return query
 
+    def made_by(self, client_token: str | None, query: ScheduledQuery) -> ScheduledQuery | None:
+        """The query that the same call made within the last 8 hours. Raises Conflict if the token came with another."""
+        if client_token is None:
+            return None
+        with self._lock:
+            entries = list(self._entries.values())
+        return _made_with(entries, _digest(client_token), query)
+
     def get(self, arn: str) -> ScheduledQuery:
         """Raises NotFound."""
         return self._entry(arn).query
@@ -155,6 +163,11 @@ class ScheduledQueries:
         entries, now_s = self._by_name(), self._now_s()
         start = 0 if after is None else bisect_right(entries, after, key=lambda entry: entry.query.name)
         return [entry.overview(now_s) for entry in entries[start : start + limit]]
+
+    def overviews(self) -> Sequence[Overview]:
+        """Of every query of the account, in order of name, each at one moment."""
+        now_s = self._now_s()
+        return [entry.overview(now_s) for entry in self._by_name()]
 
     def all(self) -> Sequence[ScheduledQuery]:
         """Every query of the account, in order of name."""
@@ -248,20 +261,31 @@ class ScheduledQueries:
             self._put(replace(entry, runs=(*entry.runs, begun)))
         return True
 
-    def record_run(self, arn: str, run: Run) -> None:
-        """Say how a run ended: the oldest that has begun with this invocation time and has not. Raises NotFound."""
+    def record_run(self, arn: str, run: Run, *, disables: bool = False) -> bool:
+        """Say how a run ended: the oldest that has begun with this invocation time and has not. Raises NotFound.
+
+        With `disables` its query is DISABLED in the same step, so that nobody sees the one without the other; whether
+        it was ENABLED till then.
+        """
         with self._file.changing:
             entry = self._entry(arn)
             begun = next(row for row in entry.runs if _is_begun(row, run))
             ended = replace(begun, run=run)
             runs = [ended if row is begun else row for row in entry.runs]
             old = [row.number for row in runs if row.run is not None][:-RUNS_KEPT]
+            changed = replace(entry, runs=tuple(row for row in runs if row.number not in old))
+            has_disabled = disables and entry.query.state is State.ENABLED
+            if has_disabled:
+                changed = replace(changed, query=replace(entry.query, state=State.DISABLED))
             of = tables.SCHEDULED_RUNS
             with self._file.transaction() as connection:
                 this = sa.and_(self._runs_of(arn), of.c.number == ended.number)
                 connection.execute(of.update().where(this), self._run_row(arn, ended))
                 connection.execute(of.delete().where(self._runs_of(arn), of.c.number.in_(old)))
-            self._put(replace(entry, runs=tuple(row for row in runs if row.number not in old)))
+                if has_disabled:
+                    connection.execute(tables.SCHEDULED_QUERIES.update().where(self._is(arn)), self._query_row(changed))
+            self._put(changed)
+        return has_disabled
 
     def runs(self, arn: str, limit: int = 10) -> Sequence[Run]:
         """The last runs that have ended, from the newest on. Raises NotFound."""
@@ -277,17 +301,6 @@ class ScheduledQueries:
                 for row in entry.runs
                 if row.run is None
             ]
-
-    def _made_with(self, token: str | None, query: ScheduledQuery) -> ScheduledQuery | None:
-        """The query that an earlier call with this token made. Raises Conflict if that call wanted another one."""
-        for entry in self._entries.values():
-            if token is None or entry.token != token or query.created_ns - entry.query.created_ns >= _TOKEN_LIFE_NS:
-                continue
-            made = entry.query
-            if replace(query, arn=made.arn, created_ns=made.created_ns, state=made.state) != made:
-                raise Conflict("The client token was used for another scheduled query.")
-            return made
-        return None
 
     def _now_s(self) -> int:
         return self._clock.now_ns() // NS_PER_S
@@ -346,6 +359,18 @@ class ScheduledQueries:
 
     def _run_purpose(self, id: str, number: int) -> str:
         return f"scheduled_run/{self._account}/{id}/{number}"
+
+
+def _made_with(entries: Iterable[_Entry], token: str, query: ScheduledQuery) -> ScheduledQuery | None:
+    """The query that an earlier call with this token made. Raises Conflict if that call wanted another one."""
+    for entry in entries:
+        made = entry.query
+        if entry.token != token or query.created_ns - made.created_ns >= _TOKEN_LIFE_NS:
+            continue
+        if replace(query, arn=made.arn, created_ns=made.created_ns, state=made.state) != made:
+            raise Conflict("The client token was used for another scheduled query.")
+        return made
+    return None
 
 
 def _is_begun(row: _RunRow, run: Run) -> bool:

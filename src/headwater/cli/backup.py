@@ -6,10 +6,11 @@ import argparse
 import time
 from pathlib import Path
 
-from headwater.cli.folder import add_folder, config_of, undone_when_ended
+from headwater.cli.folder import BLOCK_SETTINGS, add_folder, config_of, undone_when_ended
 from headwater.files import LocalFiles
 from headwater.model.time import SystemClock
 from headwater.upkeep.cut import back_up
+from headwater.upkeep.folder import stored_files
 
 EPILOG = """The server may run: it is not asked and not slowed but for the disk. The backup holds every record that was
 acknowledged before the command was begun, stays encrypted, and is a folder of its own that appears when it is whole.
@@ -20,7 +21,7 @@ _WAIT_S = 0.2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    add_folder(parser)
+    add_folder(parser, *BLOCK_SETTINGS)
     parser.add_argument("--to", type=Path, required=True, metavar="DEST", help="Folder to make; must not be there.")
     parser.add_argument(
         "--copy",
@@ -32,11 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print where the backup is and what it holds. Raises as `back_up`."""
-    data, to = config_of(arguments).data.absolute(), arguments.to.absolute()
+    config = config_of(arguments)
+    data, to = config.data.absolute(), arguments.to.absolute()
 
     def work() -> None:
         made = back_up(
-            LocalFiles(),
+            stored_files(LocalFiles(), data, config, SystemClock()),
             data,
             to,
             SystemClock(),

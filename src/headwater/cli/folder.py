@@ -19,6 +19,8 @@ import structlog
 from headwater.config import SETTINGS, Config, load
 from headwater.errors import Unavailable
 
+BLOCK_SETTINGS = ("object_store", "object_store_region", "object_store_credentials", "block_store")
+
 KEY_SETTINGS = ("account", "master_key", "kms_endpoint", "kms_credentials")
 
 

@@ -12,14 +12,14 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from headwater.cli.folder import KEY_SETTINGS, add_folder, config_of
+from headwater.cli.folder import BLOCK_SETTINGS, KEY_SETTINGS, add_folder, config_of
 from headwater.config import Config
 from headwater.errors import Fault
-from headwater.files import LocalFiles
+from headwater.files import Files, LocalFiles
 from headwater.model.time import SystemClock, timestamp_text
 from headwater.upkeep.check import check
 from headwater.upkeep.findings import Checked, Finding, Kind
-from headwater.upkeep.folder import locked
+from headwater.upkeep.folder import locked, stored_files
 from headwater.upkeep.repair import repair
 
 CLEAN, DAMAGED, COULD_NOT_LOOK = 0, 1, 2
@@ -31,7 +31,7 @@ all is well, 1 damage was found, 2 it could not look, or not at everything."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    add_folder(parser, *KEY_SETTINGS)
+    add_folder(parser, *KEY_SETTINGS, *BLOCK_SETTINGS)
     parser.add_argument(
         "--repair",
         action="store_true",
@@ -42,10 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    files, report = LocalFiles(), _json_report if arguments.json else _text_report
+    report = _json_report if arguments.json else _text_report
     try:
         config = config_of(arguments)
-        with locked(files, config.data):
+        with locked(LocalFiles(), config.data):
+            files = stored_files(LocalFiles(), config.data, config, SystemClock())
             checked = _check(files, config)
             done = repair(files, config.data, checked) if arguments.repair and checked.is_damaged else []
             after = _check(files, config) if done else checked
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     return CLEAN if after.is_whole else COULD_NOT_LOOK
 
 
-def _check(files: LocalFiles, config: Config) -> Checked:
+def _check(files: Files, config: Config) -> Checked:
     with tempfile.TemporaryDirectory() as scratch:
         return check(files, config.data, config, SystemClock(), Path(scratch))
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from headwater.cli.folder import KEY_SETTINGS, add_folder, config_of
+from headwater.cli.folder import BLOCK_SETTINGS, KEY_SETTINGS, add_folder, config_of
 from headwater.errors import Unavailable
 from headwater.files import LocalFiles
 from headwater.model.time import SystemClock
 from headwater.upkeep.describe import Description, described
+from headwater.upkeep.folder import stored_files
 
 EPILOG = """Without FILE: databases, tables, live blocks and the log. FILE is a segment (wal/*.log), a block
 (blocks/*/*.parquet), a series file, the log's mark, or catalog.sqlite; in DIR or with its path. A server may run on the
@@ -25,14 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("directory", type=Path, metavar="DIR", help="The data folder.")
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="One file of it.")
-    add_folder(parser, *KEY_SETTINGS, data=False)
+    add_folder(parser, *KEY_SETTINGS, *BLOCK_SETTINGS, data=False)
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the description. Raises as `described` and `Describer.file`."""
-    files, data = LocalFiles(), arguments.directory.absolute()
+    data = arguments.directory.absolute()
     config = config_of(arguments)
+    files = stored_files(LocalFiles(), data, config, SystemClock())
     try:
         with (
             tempfile.TemporaryDirectory() as scratch,

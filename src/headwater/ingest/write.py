@@ -112,9 +112,7 @@ class Ingest:
             _answer(outcome, routed, routed.rejected, tally)
         return outcome
 
-    def _settle(
-        self, stored: Future[list[Conflict]], routed: Routed, outcome: Future[Ingested], tally: Tally
-    ) -> None:
+    def _settle(self, stored: Future[list[Conflict]], routed: Routed, outcome: Future[Ingested], tally: Tally) -> None:
         """Turn the store's answer into the client's. Runs on the store's commit thread."""
         if stored.cancelled():
             outcome.set_exception(Unavailable("the store dropped the write"))

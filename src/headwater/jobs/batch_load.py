@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import structlog
 
@@ -24,11 +25,23 @@ from headwater.jobs.patience import Stopped
 from headwater.model.batch_load import Load, ObjectPlace, Task, TaskStatus
 from headwater.model.limits import Limits
 from headwater.model.time import Clock
-from headwater.objects import Buckets, ObjectFault
+from headwater.objects import Buckets, ObjectFault, check_prefix
 
 _log = structlog.get_logger("jobs")
 
 MODEL_BYTES_MAX = 1024 * 1024
+
+
+CANCELLED = "The task was cancelled. Resume it to load the rest."
+
+
+@dataclass(slots=True)
+class _Working:
+    """A task that is being worked on. What waits for it looks at `stopping`."""
+
+    steps: Iterator[None]
+    stopping: threading.Event
+    is_cancelled: bool = False
 
 
 class BatchLoads:
@@ -51,7 +64,9 @@ class BatchLoads:
         self._new_id = new_id
         self._around = Surroundings(catalog.batch_loads, catalog, records, buckets, clock, limits)
         self._stopping = threading.Event()
-        self._running: dict[str, Iterator[None]] = {}
+        self._lock = threading.Lock()
+        """Guards what is worked on; never held while it is."""
+        self._working: dict[str, _Working] = {}
 
     def made_by(self, client_token: str | None, request: bytes) -> Task | None:
         """The task that this very request has made before. Raises Conflict if its token came with another one."""
@@ -81,8 +96,9 @@ class BatchLoads:
             raise Invalid("KmsKeyId is required when EncryptionOption is SSE_KMS.")
         if load.record_version < 1:
             raise Invalid("The record version must be 1 or greater.")
-        for bucket in (load.source.bucket, load.report.bucket):
+        for bucket, prefix in ((load.source.bucket, load.source.prefix), (load.report.bucket, load.report.prefix)):
             try:
+                check_prefix(prefix)
                 self._buckets.bucket(bucket).check()
             except ObjectFault as fault:
                 raise _refused(fault) from fault
@@ -94,42 +110,80 @@ class BatchLoads:
         """Let a stopped task go on. Raises NotFound, Invalid, Throttled."""
         self._catalog.batch_loads.resume(id)
 
+    def cancel(self, id: str) -> None:
+        """Let an active task stop soon, as PROGRESS_STOPPED: it can be resumed. Raises NotFound, Invalid."""
+        with self._lock:
+            task = self._catalog.batch_loads.task(id)
+            if not task.status.is_active:
+                raise Invalid(f"The batch load task {id} is {task.status.value}: only an active one can be cancelled.")
+            working = self._taken_up(task)
+            working.is_cancelled = True
+            working.stopping.set()
+
     def run(self) -> None:
         """Work until no task is active. Ends within a moment after `stop`; the catalog knows where to go on."""
         try:
             while self._take_up():
-                for id, steps in list(self._running.items()):
+                with self._lock:
+                    working = list(self._working.items())
+                for id, one in working:
                     if self._stopping.is_set():
                         return
-                    self._step(id, steps)
+                    self._step(id, one)
         except Stopped:
             return
 
     def stop(self) -> None:
         """Let `run` end."""
-        self._stopping.set()
+        with self._lock:
+            self._stopping.set()
+            for working in self._working.values():
+                working.stopping.set()
 
     def _take_up(self) -> bool:
         """Begin with the tasks that are active and not worked on yet; whether there is anything to do."""
-        for task in self._catalog.batch_loads.active():
-            if task.id not in self._running:
-                self._running[task.id] = Run(task, self._around, self._stopping).steps()
-        return bool(self._running)
+        with self._lock:
+            for task in self._catalog.batch_loads.active():
+                self._taken_up(task)
+            return bool(self._working)
 
-    def _step(self, id: str, steps: Iterator[None]) -> None:
+    def _taken_up(self, task: Task) -> _Working:
+        """Its work, which begins with the next step if it has not. The lock is held."""
+        working = self._working.get(task.id)
+        if working is None:
+            stopping = threading.Event()
+            if self._stopping.is_set():
+                stopping.set()
+            working = self._working[task.id] = _Working(Run(task, self._around, stopping).steps(), stopping)
+        return working
+
+    def _step(self, id: str, working: _Working) -> None:
         """A piece of one task. What fails for a reason nobody foresaw stops that task; the runner tells of it."""
         try:
-            next(steps)
+            if working.is_cancelled:
+                raise Stopped
+            next(working.steps)
         except StopIteration:
-            del self._running[id]
+            self._forget(id)
         except Stopped:
-            raise
+            if self._stopping.is_set() or not working.is_cancelled:
+                raise
+            self._stop_task(id, CANCELLED)
+            _log.info("batch load cancelled", task=id)
         except BaseException:
-            del self._running[id]
-            tasks = self._catalog.batch_loads
-            message = "The server could not go on; its log says why."
-            tasks.finish(id, TaskStatus.PROGRESS_STOPPED, message, tasks.task(id).progress)
+            self._stop_task(id, "The server could not go on; its log says why.")
             raise
+
+    def _stop_task(self, id: str, message: str) -> None:
+        """What is not told to the catalog yet is done again when the task is resumed."""
+        tasks = self._catalog.batch_loads
+        tasks.finish(id, TaskStatus.PROGRESS_STOPPED, message, tasks.task(id).progress)
+        self._forget(id)
+
+    def _forget(self, id: str) -> None:
+        """Its state is in the catalog: so whoever finds it active there finds it here, too."""
+        with self._lock:
+            del self._working[id]
 
 
 def _refused(fault: ObjectFault) -> Invalid | Unavailable:

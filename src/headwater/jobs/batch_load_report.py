@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from headwater.model.batch_load import FailedLines, SourceFile, Task
+from headwater.objects import key_below
 
 
 class Failures:
@@ -42,8 +43,7 @@ class Failures:
 
 
 def report_key(task: Task) -> str:
-    prefix = (task.load.report.prefix or "").rstrip("/")
-    return "/".join(part for part in (prefix, task.id, "error_report.json") if part)
+    return key_below(task.load.report.prefix, task.id, "error_report.json")
 
 
 def report_body(

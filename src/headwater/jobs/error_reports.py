@@ -13,7 +13,7 @@ from headwater.ingest.target_rows import MappedRecord, RowFault
 from headwater.jobs.reports import record_json
 from headwater.model.scheduled_query import ReportLocation, ScheduledQuery
 from headwater.model.table import ColumnKind
-from headwater.objects import Buckets, Encryption, ObjectFault
+from headwater.objects import Buckets, Encryption, ObjectFault, key_below
 from headwater.storage.late import LateRecord
 
 ERRORS_PER_OBJECT = 10_000
@@ -77,10 +77,13 @@ class ErrorReport:
 
 
 def report_key(query: ScheduledQuery, invocation_s: int, trigger_ms: int, *, is_manual: bool) -> str:
-    """`<prefix>/<name with suffix>/<invocation, s>/<Auto or Manual>/<trigger, ms>`, both times since 1970."""
+    """`<prefix>/<name with suffix>/<invocation, s>/<Auto or Manual>/<trigger, ms>`, both times since 1970.
+
+    A name may have parts between slashes that a key cannot: they become hyphens. The suffix tells such names apart.
+    """
     kind = "Manual" if is_manual else "Auto"
-    parts = [query.error_report.prefix, query.id, str(invocation_s), kind, str(trigger_ms)]
-    return "/".join(part for part in parts if part)
+    name = "/".join("-" if part in ("", ".", "..") else part for part in query.id.split("/"))
+    return key_below(query.error_report.prefix, name, str(invocation_s), kind, str(trigger_ms))
 
 
 def _encryption(query: ScheduledQuery) -> Encryption:

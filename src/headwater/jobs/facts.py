@@ -36,9 +36,7 @@ def gather(
         },
         store=store.facts(),
         queries=queries.facts(),
-        reports=ReportFacts(
-            reports.uploaded.total(), reports.user_failures.total(), reports.system_failures.total()
-        ),
+        reports=ReportFacts(reports.uploaded.total(), reports.user_failures.total(), reports.system_failures.total()),
         scheduled_running=len(scheduled.running()),
         scheduled_ended={status.value: count for status, count in scheduled.ended().items()},
         batch_load_tasks={status.value: tasks[status] for status in TaskStatus},

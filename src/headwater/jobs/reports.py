@@ -21,7 +21,7 @@ from headwater.ingest import reasons
 from headwater.model.record import Conflict
 from headwater.model.table import MeasureType, Table, TableId, TablesById
 from headwater.model.time import NS_PER_S, Clock
-from headwater.objects import Buckets, Encryption, ObjectFault
+from headwater.objects import Buckets, Encryption, ObjectFault, key_below
 from headwater.storage.late import LateRecord, LateWrites, Report, report_location
 from headwater.wire.datum import double_texts
 
@@ -111,8 +111,7 @@ class Reports:
 def report_key(prefix: str | None, table: Table, report: Report) -> str:
     """`<prefix>/<database>/<table>/<yyyy>/<MM>/<dd>/<HH>/<mm>/<report id>.json`, the time being the rejection's."""
     at = datetime.fromtimestamp(report.time_ns // NS_PER_S, UTC)
-    parts = [prefix, table.database, table.name, f"{at:%Y/%m/%d/%H/%M}", f"{report.id}.json"]
-    return "/".join(part for part in parts if part)
+    return key_below(prefix, table.database, table.name, f"{at:%Y/%m/%d/%H/%M}", f"{report.id}.json")
 
 
 def report_body(report: Report) -> bytes:

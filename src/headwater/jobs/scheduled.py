@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,7 +19,7 @@ from headwater.catalog.scheduled import RUNS_KEPT
 from headwater.errors import NotFound, Unavailable
 from headwater.jobs import messages
 from headwater.jobs.notify import Notifications
-from headwater.jobs.scheduled_run import INTERNAL, Outcome, Rooms, RunningQuery, Stopped
+from headwater.jobs.scheduled_run import CANCELLED, INTERNAL, Outcome, Rooms, RunningQuery, Stopped
 from headwater.model.scheduled_query import BegunRun, Run, RunStatus, ScheduledQuery, State
 from headwater.model.time import NS_PER_MS, NS_PER_S, S_PER_DAY
 
@@ -76,6 +76,15 @@ class Scheduled:
         """What goes on now, the oldest first."""
         with self._lock:
             return [RunningJob(one.begun, one.trigger_ms, one.progress_percent) for one in self._active]
+
+    def cancel(self, query_id: str) -> int:
+        """End the runs of a query that go on, by its name with the suffix; how many those are. Each counts as failed,
+        which disables nothing."""
+        with self._lock:
+            found = [one for one in self._active if one.query.id == query_id]
+            for one in found:
+                one.cancel(CANCELLED)
+        return len(found)
 
     def ended(self) -> dict[RunStatus, int]:
         """How many runs have ended how, since the start."""
@@ -155,10 +164,11 @@ class Scheduled:
 
     def _work(self, one: RunningQuery) -> None:
         """A thread's life: one run, and then what has become due meanwhile."""
+        outcome: Outcome | None
         try:
             outcome = one.execute()
         except Stopped:
-            outcome = None
+            outcome = one.cancelled_outcome()
         except Exception:
             # One of the two borders of style.md, "Errors": a bug in one run must not take the others with it.
             _log.exception("job failed", job="scheduled query", arn=one.query.arn)
@@ -178,9 +188,7 @@ class Scheduled:
     def _end(self, query: ScheduledQuery, outcome: Outcome) -> None:
         """Write down how a run ended, then tell. A query that was deleted meanwhile has nothing to tell."""
         try:
-            self._queries.record_run(query.arn, outcome.run)
-            is_disabled = outcome.is_fatal and self._queries.get(query.arn).state is State.ENABLED
-            disabled = self._queries.update_state(query.arn, State.DISABLED) if is_disabled else None
+            has_disabled = self._queries.record_run(query.arn, outcome.run, disables=outcome.is_fatal)
             next_s = self._queries.next_invocation_s(query.arn)
         except NotFound:
             return
@@ -188,8 +196,8 @@ class Scheduled:
         self._by_status[run.status] += 1
         _log.info("scheduled query ended", arn=query.arn, status=run.status.value, invocation_s=run.invocation_s)
         self._notifications.send(messages.finished(query, run, next_s))
-        if disabled is not None:
-            self._notifications.send(messages.updated(disabled))
+        if has_disabled:
+            self._notifications.send(messages.updated(replace(query, state=State.DISABLED)))
 
 
 def _not_too_old(query: ScheduledQuery, slot_s: int, now_s: int) -> int:

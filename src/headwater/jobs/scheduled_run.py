@@ -56,6 +56,9 @@ _PASSING = (Throttled, Unavailable, Corrupt)
 INTERNAL = "An internal error occurred while the query ran."
 
 
+CANCELLED = "The run was cancelled."
+
+
 class Stopped(Exception):
     """The run was cancelled. Nothing is known of how it would have ended."""
 
@@ -91,14 +94,17 @@ class RunningQuery:
         self.trigger_ms = trigger_ms
         self._rooms = rooms
         self._cancelled = threading.Event()
+        self._cancel_reason: str | None = None
         self._job: JobQuery | None = None
         self._stats = ExecutionStats()
         self._report = ErrorReport(
             rooms.buckets, query, begun.invocation_s, trigger_ms, rooms.new_id(), is_manual=begun.is_manual
         )
 
-    def cancel(self) -> None:
-        """Make `execute` raise Stopped within a moment."""
+    def cancel(self, reason: str | None = None) -> None:
+        """Make `execute` raise Stopped within a moment. With a reason that is how the run has ended: else it is begun
+        anew at the next start."""
+        self._cancel_reason = reason or self._cancel_reason
         self._cancelled.set()
         if self._job is not None:
             self._job.cancel()
@@ -107,6 +113,15 @@ class RunningQuery:
     def progress_percent(self) -> float:
         """Of the query; 100 while its rows are written."""
         return 100.0 if self._stats.result_rows else self._job.progress_percent if self._job else 0.0
+
+    def cancelled_outcome(self) -> Outcome | None:
+        """How the run has ended that raised Stopped; None if it is to be begun anew."""
+        if self._cancel_reason is None:
+            return None
+        status = RunStatus.of(is_manual=self.begun.is_manual, has_failed=True)
+        return Outcome(
+            Run(self.begun.invocation_s, self.trigger_ms, status, self._stats, failure_reason=self._cancel_reason)
+        )
 
     def execute(self) -> Outcome:
         """Run to the end, whatever that is. Raises Stopped, and no fault."""

@@ -7,6 +7,7 @@ and the target table have at the moment. Source: scheduled-queries.md 1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from headwater.catalog.catalog import Catalog
@@ -18,12 +19,16 @@ from headwater.jobs.messages import Message
 from headwater.model.schedule import Schedule
 from headwater.model.scheduled_query import ScheduledQuery, State
 from headwater.model.types import Scalar
+from headwater.objects import ObjectRefused, check_prefix
 from headwater.query.run import Queries
 from headwater.sql.compile import ParameterValue
 from headwater.sql.parameters import RUNTIME
 from headwater.storage.store import Store
 
 _SUFFIX_DIGITS = 12
+
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
+"""Of any account: what a role may do is not looked at. Source: IAM API reference, Role."""
 
 
 class Scheduling:
@@ -52,12 +57,21 @@ class Scheduling:
     def create(self, query: ScheduledQuery, client_token: str | None, tags: Mapping[str, str]) -> ScheduledQuery:
         """Make a query that will run from its next slot on, or answer the one that the same call has made.
 
-        Raises Invalid for the schedule, the text, the target, a key or a tag; Conflict for the name or the token;
-        QuotaExceeded.
+        Raises Invalid for the schedule, the text, the target, the role, a key or a tag; Conflict for the name or the
+        token; QuotaExceeded. The same call is answered alike whatever has become of the tables since.
         """
+        known = self._catalog.scheduled.made_by(client_token, query)
+        if known is not None:
+            return known
         Schedule.parse(query.schedule_expression)
         if query.error_report.encryption == "SSE_KMS" and query.kms_key_id is None:
             raise Invalid("KmsKeyId is required when EncryptionOption is SSE_KMS.")
+        if not _ROLE_ARN.fullmatch(query.role_arn):
+            raise Invalid(f"{query.role_arn} is not the ARN of an IAM role.")
+        try:
+            check_prefix(query.error_report.prefix)
+        except ObjectRefused as fault:
+            raise Invalid(fault.message) from fault
         self._check(query)
         made = self._catalog.scheduled.create(query, client_token, tags)
         if made is query:

@@ -105,6 +105,11 @@ class ErrorReportConfiguration:
     encryption: str | None = None
 
 
+def query_id(arn: str) -> str:
+    """What an ARN ends in: the name of a query, with its suffix."""
+    return arn.partition(":scheduled-query/")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduledQuery:
     """`arn` ends in the name and 12 hexadecimal digits. `target` None: the query runs and nothing is written."""
@@ -129,7 +134,7 @@ class ScheduledQuery:
     @property
     def id(self) -> str:
         """The last part of the ARN: the name, which may have slashes, with its suffix. Never used again."""
-        return self.arn.partition(":scheduled-query/")[2]
+        return query_id(self.arn)
 
 
 @dataclass(frozen=True, slots=True)

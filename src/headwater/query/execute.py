@@ -23,6 +23,7 @@ from headwater.model.scan import Scan, ScanRequest, TimeRange
 from headwater.model.table import MEASURE_NAME, Table, TableId, expiry_ns
 from headwater.model.time import NS_PER_S, Clock
 from headwater.objects import Buckets
+from headwater.query.narrowing import narrowed
 from headwater.query.result import Result
 from headwater.query.spool import Spool
 from headwater.query.unload import Unload
@@ -91,7 +92,8 @@ class Executor:
         self._running: set[Execution] = set()
         self._lock = threading.Lock()
         self._is_closing = False
-        self.ended: Counter[str] = Counter()
+        # All keys are there from the start, so that others may read while one counts.
+        self.ended = Counter(succeeded=0, failed=0, cancelled=0)
         self.scanned_bytes = 0
         self.metered_bytes = 0
 
@@ -144,6 +146,13 @@ class Executor:
                 metered_bytes=_metered(execution),
                 insights=_insights(execution, unloaded),
             )
+        for part in self._narrowed(execution, plan):
+            found = self._gathered(execution, part)
+            if plan.newest_first is not None and found.rows.count == plan.newest_first.rows:
+                return found
+        return self._gathered(execution, plan)
+
+    def _gathered(self, execution: Execution, plan: QueryPlan) -> Result:
         gathering = self._spool.gather(execution.query_id, self._clock.now_ns() // NS_PER_S)
         try:
             with self._rows(execution, plan) as rows:
@@ -154,6 +163,14 @@ class Executor:
             return gathering.finish(schema, plan.columns, execution.scan_bytes, _metered(execution), insights)
         finally:
             gathering.discard()
+
+    def _narrowed(self, execution: Execution, plan: QueryPlan) -> Iterator[QueryPlan]:
+        """What to try before the whole plan."""
+        if plan.newest_first is None:
+            return iter(())
+        request = dict(plan.scans)[plan.newest_first.relation]
+        alive = without_expired(self._catalog.table_by_id(request.table), request, execution.now_ns)
+        return narrowed(plan, alive.time.intersect(self._store.span(request.table)))
 
     @contextmanager
     def _rows(self, execution: Execution, plan: QueryPlan) -> Iterator[pa.RecordBatchReader]:

@@ -45,6 +45,9 @@ _log = structlog.get_logger("query")
 CALL_LIMIT_S = 50.0
 """So long a call waits for its query; clients give up after 60 s."""
 
+FIRST_PAGE_LIMIT_S = 5.0
+"""So long the first call waits that names MaxRows. Its client expects an empty page, and learns of it what to cancel."""
+
 GONE_CHECK_S = 0.25
 """So often a waiting call looks whether its client is still there."""
 
@@ -270,7 +273,8 @@ class Queries:
     def _page(
         self, run: Run, place: Place, max_rows: int | None, is_wanted: Callable[[], bool], *, is_first: bool
     ) -> QueryAnswer:
-        if not self._has_ended(run, is_wanted):
+        limit_s = CALL_LIMIT_S if max_rows is None or not is_first else FIRST_PAGE_LIMIT_S
+        if not self._has_ended(run, is_wanted, limit_s):
             return self._empty_page(run, place)
         result = _result_of(run)
         try:
@@ -298,9 +302,9 @@ class Queries:
             result.rows.bytes,
         )
 
-    def _has_ended(self, run: Run, is_wanted: Callable[[], bool]) -> bool:
+    def _has_ended(self, run: Run, is_wanted: Callable[[], bool], limit_s: float) -> bool:
         """Wait for a run as long as a call may last. A client that has gone ends its run."""
-        deadline_s = self._clock.monotonic_s() + CALL_LIMIT_S
+        deadline_s = self._clock.monotonic_s() + limit_s
         while self._clock.monotonic_s() < deadline_s:
             try:
                 run.result.exception(timeout=GONE_CHECK_S)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from headwater.errors import QueryFailed
 from headwater.model.insights import Unloaded
 from headwater.model.types import OutputColumn, Scalar
-from headwater.objects import Buckets, Encryption, ObjectFault, Objects
+from headwater.objects import Buckets, Encryption, ObjectFault, Objects, check_prefix
 from headwater.query.result import Result, RowsInMemory
 from headwater.sql.compile import UnloadOptions, UnloadPlan
 from headwater.wire.datum import column_info
@@ -65,6 +65,7 @@ class Unload:
         encryption = Encryption(options.encryption, options.kms_key or "")
         try:
             self._objects = buckets.bucket(plan.target.bucket, encryption)
+            check_prefix(plan.target.prefix)
             self._objects.check()
         except ObjectFault as error:
             raise _failed(error) from error

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import structlog
 import uvloop
 
+from headwater.config import is_loopback
 from headwater.files import LocalFiles
 from headwater.server.chain import Chain
 from headwater.server.http import Connections, HttpLimits
@@ -57,6 +58,11 @@ class Server:
         self._limits = limits or http_limits(instance)
         self._chain = Chain(instance, randomness)
         self._connections = Connections(self._chain.handle, self._chain.refuse, self._limits, instance.clock.now_ns)
+        self._metrics_connections = Connections(
+            self._chain.handle_metrics, self._chain.refuse, self._limits, instance.clock.now_ns
+        )
+        self.metrics_address: tuple[str, int] | None = None
+        """Where metrics have a listener of their own, once it listens."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stops_asked = 0
@@ -77,34 +83,51 @@ class Server:
         with self._lock:
             self._wake = asyncio.Event()
             self._loop = loop
-        listener = await loop.create_server(
-            self._connections.protocol,
-            self._settings.host,
-            self._settings.port,
-            backlog=BACKLOG,
-            ssl=tls.context if tls else None,
-            ssl_handshake_timeout=TLS_HANDSHAKE_S if tls else None,
-        )
-        sweep = loop.create_task(self._connections.sweep())
+        listener = await self._listen(self._connections, (self._settings.host, self._settings.port), tls)
+        listeners = [listener]
+        sweeps = [loop.create_task(served.sweep()) for served in (self._connections, self._metrics_connections)]
         try:
+            if self._settings.metrics is not None:
+                # A scraper on this machine need not know the certificate.
+                own_tls = None if is_loopback(self._settings.metrics[0]) else tls
+                listeners.append(await self._listen(self._metrics_connections, self._settings.metrics, own_tls))
+                self.metrics_address = _address_of(listeners[-1])
+                _log.info("listening for metrics", host=self.metrics_address[0], port=self.metrics_address[1])
             self._listen_to_signals(loop, tls)
-            host, port = listener.sockets[0].getsockname()[:2]
+            host, port = _address_of(listener)
             _log.info("listening", host=host, port=port)
             self._on_ready(host, port)
             await self._until(lambda: self._stops_asked > 0, None)
             _log.info("stopping", connections=len(self._connections.live))
             self._chain.is_draining = True
-            listener.close()
+            for one in listeners:
+                one.close()
             self._connections.drain()
+            self._metrics_connections.drain()
             await self._until(lambda: self._stops_asked > 1 or not self._connections.live, STOP_GRACE_S)
         finally:
-            listener.close()
-            sweep.cancel()
+            for one in listeners:
+                one.close()
+            for sweep in sweeps:
+                sweep.cancel()
             self._connections.abort()
+            self._metrics_connections.abort()
             self._chain.close()
             with self._lock:
                 self._loop = None
         _log.info("stopped")
+
+    async def _listen(
+        self, connections: Connections, address: tuple[str, int], tls: Tls | None
+    ) -> asyncio.base_events.Server:
+        """Raises OSError."""
+        return await asyncio.get_running_loop().create_server(
+            connections.protocol,
+            *address,
+            backlog=BACKLOG,
+            ssl=tls.context if tls else None,
+            ssl_handshake_timeout=TLS_HANDSHAKE_S if tls else None,
+        )
 
     async def _until(self, is_true: Callable[[], bool], limit_s: float | None) -> None:
         """Wait for a condition, which is looked at again at each `stop` and, with a limit, every few moments."""
@@ -124,6 +147,11 @@ class Server:
             loop.add_signal_handler(number, self.stop)
         if tls is not None:
             loop.add_signal_handler(signal.SIGHUP, tls.reload)
+
+
+def _address_of(listener: asyncio.base_events.Server) -> tuple[str, int]:
+    host, port = listener.sockets[0].getsockname()[:2]
+    return host, port
 
 
 def http_limits(instance: Instance) -> HttpLimits:

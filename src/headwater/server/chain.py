@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
-from headwater.errors import Fault, Throttled, Unavailable, UnknownOperation
-from headwater.server.http import HttpRequest, HttpResponse, Refusal
+from headwater.config import is_loopback
+from headwater.errors import Denied, Fault, Throttled, Unavailable, UnknownOperation
+from headwater.server import metrics
+from headwater.server.http import CONTENT_TYPE, HttpRequest, HttpResponse, Refusal
+from headwater.server.metrics import Metrics
 from headwater.server.needs import Instance
 from headwater.server.operations import OPERATIONS, OWN_OPERATIONS, Operation
 from headwater.server.write_api import Call
@@ -31,7 +34,20 @@ WAITING_LIMIT_BYTES = 64 * 1024 * 1024
 WAITING_QUERIES = 32
 QUICK_THREADS = 4
 
+NO_OPERATION = "other"
+"""What requests that name no operation are counted as: a client's text never stands in a metric."""
+
+_FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
+
 _log = structlog.get_logger("server")
+
+
+class _Reply(NamedTuple):
+    """What a request is answered with, before it has an id."""
+
+    status: int
+    body: bytes
+    content_type: bytes = CONTENT_TYPE
 
 
 class Chain:
@@ -40,6 +56,7 @@ class Chain:
     def __init__(self, instance: Instance, randomness: Callable[[int], bytes]) -> None:
         self._instance = instance
         self._randomness = randomness
+        self._metrics = Metrics(instance.facts)
         self._quick = ThreadPoolExecutor(QUICK_THREADS, "request")
         # A query's thread waits for its result, so there is one for each that `query` lets run or wait.
         self._slow_limit = instance.config.query.concurrency + WAITING_QUERIES
@@ -55,26 +72,38 @@ class Chain:
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """The answer to a request. Never raises."""
+        return await self._handled(request, self._answer)
+
+    async def handle_metrics(self, request: HttpRequest) -> HttpResponse:
+        """The answer to a request at the address that is for metrics alone. Never raises."""
+        return await self._handled(request, self._answer_metrics)
+
+    async def _handled(self, request: HttpRequest, answer: Callable[[HttpRequest], Awaitable[_Reply]]) -> HttpResponse:
         started_s = self._instance.clock.monotonic_s()
         request_id = self._new_request_id()
         fault: Fault | None = None
         try:
-            status, body = await self._answer(request)
+            reply = await answer(request)
         except Fault as error:
             fault = error
         except Exception as error:
             fault = Unavailable(type(error).__name__)
             fault.__cause__ = error
         if fault is not None:
-            status, body = faults.status_of(fault), faults.body_of(fault, request_id)
-        duration_ms = (self._instance.clock.monotonic_s() - started_s) * 1e3
-        _log_request(request, request_id, status, len(body), duration_ms, fault)
-        return HttpResponse(status, body, request_id)
+            reply = _Reply(faults.status_of(fault), faults.body_of(fault, request_id))
+        duration_s = self._instance.clock.monotonic_s() - started_s
+        operation = _operation_name(request)
+        self._metrics.count(
+            operation or NO_OPERATION, reply.status, faults.name_of(fault) if fault is not None else "", duration_s
+        )
+        _log_request(request, request_id, operation, reply, duration_s * 1e3, fault)
+        return HttpResponse(reply.status, reply.body, request_id, reply.content_type)
 
     def refuse(self, refusal: Refusal) -> HttpResponse:
         """The answer to bytes that are no request."""
         request_id = self._new_request_id()
         body = faults.body_of(refusal.fault, request_id)
+        self._metrics.count(NO_OPERATION, int(refusal.status), faults.name_of(refusal.fault), 0.0)
         _log.info("refused", request_id=request_id, status=int(refusal.status), fault=type(refusal.fault).__name__)
         return HttpResponse(refusal.status, body, request_id)
 
@@ -82,8 +111,11 @@ class Chain:
         """26 characters of A-Z2-7, as the service's. Source: write-api.md 1."""
         return base64.b32encode(self._randomness(17))[:26].decode()
 
-    async def _answer(self, request: HttpRequest) -> tuple[int, bytes]:
+    async def _answer(self, request: HttpRequest) -> _Reply:
         if request.method in ("GET", "HEAD"):
+            if request.target == "/metrics":
+                self._check_may_read_metrics(request)
+                return await self._metrics_reply()
             return self._probe(request.target)
         operation = operation_of(request)
         if self._waiting_bytes + len(request.body) > WAITING_LIMIT_BYTES:
@@ -95,17 +127,38 @@ class Chain:
             )
         finally:
             self._waiting_bytes -= len(request.body)
-        return 200, result if isinstance(result, bytes) else codec.encode(result)
+        return _Reply(200, result if isinstance(result, bytes) else codec.encode(result))
 
-    def _probe(self, target: str) -> tuple[int, bytes]:
+    async def _answer_metrics(self, request: HttpRequest) -> _Reply:
+        if request.method in ("GET", "HEAD"):
+            if request.target == "/metrics":
+                return await self._metrics_reply()
+            return self._probe(request.target)
+        raise UnknownOperation("")
+
+    async def _metrics_reply(self) -> _Reply:
+        text = await asyncio.get_running_loop().run_in_executor(self._quick, self._metrics.text)
+        return _Reply(200, text, metrics.CONTENT_TYPE)
+
+    def _check_may_read_metrics(self, request: HttpRequest) -> None:
+        """Where clients of the service call, metrics are for this machine; what a proxy passes on comes from elsewhere.
+
+        Raises UnknownOperation if metrics have an address of their own, Denied.
+        """
+        if self._instance.config.server.metrics is not None:
+            raise UnknownOperation("")
+        if not is_loopback(request.peer) or any(name in _FORWARDED for name, _ in request.headers):
+            raise Denied("Metrics are told to the server's own machine only, or at the address of metrics_listen.")
+
+    def _probe(self, target: str) -> _Reply:
         """The two paths for service managers; they need no signature and tell no names. Source: reliability.md 7."""
         match target:
             case "/health":
-                return 200, b'{"status":"alive"}'
+                return _Reply(200, b'{"status":"alive"}')
             case "/ready" if self.is_draining:
-                return 503, b'{"status":"stopping"}'
+                return _Reply(503, b'{"status":"stopping"}')
             case "/ready":
-                return 200, b'{"status":"ready"}'
+                return _Reply(200, b'{"status":"ready"}')
         raise UnknownOperation("")
 
     async def _quickly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
@@ -182,18 +235,18 @@ def _call(request: HttpRequest, principal: str) -> Call:
 
 
 def _log_request(
-    request: HttpRequest, request_id: str, status: int, response_bytes: int, duration_ms: float, fault: Fault | None
+    request: HttpRequest, request_id: str, operation: str, reply: _Reply, duration_ms: float, fault: Fault | None
 ) -> None:
     """One line for each request; never a body, a signature or a query text. The stack of a 5xx is only here."""
     known = {
         "request_id": request_id,
-        "operation": _logged_operation(request),
-        "status": status,
+        "operation": operation,
+        "status": reply.status,
         "duration_ms": round(duration_ms, 3),
         "request_bytes": len(request.body),
-        "response_bytes": response_bytes,
+        "response_bytes": len(reply.body),
     }
-    if status >= 500 and fault is not None:
+    if reply.status >= 500 and fault is not None:
         _log.error("request", fault=type(fault).__name__, reason=fault.message, exc_info=fault, **known)
     elif fault is not None:
         _log.info("request", fault=faults.name_of(fault), **known)
@@ -203,7 +256,7 @@ def _log_request(
         _log.debug("request", **known)
 
 
-def _logged_operation(request: HttpRequest) -> str:
-    """The operation's name if there is one: other targets are a client's text, and stay out of the log."""
+def _operation_name(request: HttpRequest) -> str:
+    """The operation's name if there is one: other targets are a client's text, and stay out of logs and metrics."""
     operation = _named(request.header(b"x-amz-target") or "")
     return operation.name if operation else ""

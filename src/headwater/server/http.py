@@ -251,7 +251,9 @@ class Connection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method = self._parser.get_method().decode("latin-1")
-        request = HttpRequest(method, self._url.decode("latin-1"), self._headers, body, self._is_waited_for, self._address)
+        request = HttpRequest(
+            method, self._url.decode("latin-1"), self._headers, body, self._is_waited_for, self._address
+        )
         keep_alive = self._parser.should_keep_alive()
         self._start_request()
         self._set_stage(Stage.IDLE)

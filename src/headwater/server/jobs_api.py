@@ -1,6 +1,6 @@
-"""The operation `ListJobs`, which the service has not: work in the background, in the form of a query's result.
+"""`ListJobs` and `CancelJob`, which the service has not: work in the background, in the form of a query's result.
 
-`headwater jobs` calls it and prints it like any result. Named in `operations.OWN_OPERATIONS`.
+`headwater jobs` calls them and prints the list like any result. Named in `operations.OWN_OPERATIONS`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from headwater.model.types import OutputColumn, Scalar
 from headwater.server.needs import Instance
-from headwater.server.write_api import Call
+from headwater.server.write_api import Call, Members
 from headwater.wire import codec, shapes
 from headwater.wire.datum import column_info, rows_json
 
@@ -22,6 +22,11 @@ COLUMNS = (
     OutputColumn("detail", Scalar.VARCHAR),
 )
 _TYPES = (pa.string(), pa.string(), pa.string(), pa.float64(), pa.int64(), pa.string())
+
+
+def cancel_job(instance: Instance, request: shapes.CancelJobRequest, _: Call) -> Members:
+    """Ends a job by the name that the list shows. Raises Invalid, NotFound."""
+    return {"CancellationMessage": instance.cancel_job(request.job)}
 
 
 def list_jobs(instance: Instance, _: shapes.ListJobsRequest, __: Call) -> bytes:

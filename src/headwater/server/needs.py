@@ -216,6 +216,9 @@ class Instance(Protocol):
 
     def jobs(self) -> Sequence[JobLine]: ...
 
+    def cancel_job(self, id: str) -> str:
+        """End a job that can be; the answer is a text for who asked. Raises Invalid, NotFound."""
+
     def facts(self) -> Facts:
         """How the server stands, as numbers. Quick, and changes nothing."""
 

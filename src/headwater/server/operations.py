@@ -128,6 +128,7 @@ OWN_OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
         Operation("ListJobs", _shape(shapes.ListJobsRequest), jobs_api.list_jobs),
+        Operation("CancelJob", _shape(shapes.CancelJobRequest), jobs_api.cancel_job),
         Operation("ExplainQuery", _shape(shapes.ExplainQueryRequest), explain_api.explain_query, is_slow=True),
     )
 }

@@ -276,6 +276,12 @@ class ExplainQueryRequest(Shape, frozen=True):
     query_string: Annotated[str, Meta(min_length=1, max_length=262_144, extra=SENSITIVE)]
 
 
+class CancelJobRequest(Shape, frozen=True):
+    """Of an operation of our own."""
+
+    job: Annotated[str, Meta(min_length=1, max_length=256)]
+
+
 class ListJobsRequest(Shape, frozen=True):
     """Of an operation that the service has not."""
 

@@ -4,6 +4,8 @@
 //     node checks.js ENDPOINT NAME...     the endpoint is given to the clients in code
 //     node checks.js - NAME...            they find it in the AWS_ENDPOINT_URL* variables, or where AWS would be
 //     node checks.js                      print the names
+//
+// The checks of what takes its time and of buckets are in jobs.js.
 
 import assert from 'node:assert/strict'
 import process from 'node:process'
@@ -12,56 +14,14 @@ import * as query from '@aws-sdk/client-timestream-query'
 import * as write from '@aws-sdk/client-timestream-write'
 import * as helpers from '@nordicsemiconductor/timestream-helpers'
 
-const [endpoint = '-', ...names] = process.argv.slice(2)
-const where = endpoint === '-' ? {} : { endpoint }
-const writer = new write.TimestreamWriteClient(where)
-const reader = new query.TimestreamQueryClient(where)
+import { batchLoads, cancels, schedules, settings, typedFaults, unloads } from './jobs.js'
+import { call, dimensions, emptyTable, endpoint, fault, load, reader, select, texts, where, writer } from './sdk.js'
 
-const checks = { tables, tags, errors, writes, rejects, pages, nested, useHelpers, discover }
+const names = process.argv.slice(3)
 
-/** The answer to an operation of the write service, by name. */
-function call(operation, members = {}) {
-  return writer.send(new write[`${operation}Command`](members))
-}
-
-function select(QueryString, more = {}) {
-  return reader.send(new query.QueryCommand({ QueryString, ...more }))
-}
-
-/** Rows as arrays of texts, null for NULL. */
-function texts(answer) {
-  return answer.Rows.map(({ Data }) => Data.map((datum) => (datum.NullValue ? null : datum.ScalarValue)))
-}
-
-/** The exception of a promise, which must be of this class and status. */
-async function fault(promise, type, status) {
-  const error = await promise.then(
-    (answer) => assert.fail(`no exception but ${JSON.stringify(answer)}`),
-    (reason) => reason,
-  )
-  assert.ok(error instanceof type, `${error.name} is no ${type.name}: ${error.message}`)
-  assert.equal(error.name, type.name)
-  assert.equal(error.$fault, 'client')
-  assert.equal(error.$metadata.httpStatusCode, status)
-  assert.ok(error.$metadata.requestId)
-  return error
-}
-
-/** An empty table of an own database. */
-async function emptyTable(name) {
-  const names = { DatabaseName: `js_${name}_${process.pid}`, TableName: 'records' }
-  await call('CreateDatabase', { DatabaseName: names.DatabaseName })
-  await call('CreateTable', names)
-  return { ...names, sql: `"${names.DatabaseName}"."${names.TableName}"` }
-}
-
-function dimensions(values) {
-  return Object.entries(values).map(([Name, Value]) => ({ Name, Value }))
-}
-
-function load(host, value, more = {}) {
-  const measure = { MeasureName: 'load', MeasureValue: String(value), MeasureValueType: 'DOUBLE' }
-  return { Dimensions: dimensions({ host }), ...measure, Time: String(Date.now()), ...more }
+const checks = {
+  tables, tags, errors, writes, rejects, pages, nested, useHelpers, discover,
+  typedFaults, settings, schedules, cancels, unloads, batchLoads,
 }
 
 async function tables() {
@@ -212,17 +172,19 @@ async function pages() {
   const Records = Array.from({ length: 10 }, (_, n) => load(`h${n}`, n))
   await call('WriteRecords', { ...names, Records })
   const QueryString = `SELECT host FROM ${sql} ORDER BY host`
-  const rows = []
-  const ids = new Set()
-  for await (const page of query.paginateQuery({ client: reader, pageSize: 3 }, { QueryString })) {
-    assert.ok(page.Rows.length <= 3)
-    assert.deepEqual(page.ColumnInfo, [{ Name: 'host', Type: { ScalarType: 'VARCHAR' } }])
-    assert.equal(page.QueryStatus.ProgressPercentage, 100)
-    rows.push(...texts(page).flat())
-    ids.add(page.QueryId)
+  for (const pageSize of [1, 3, 10, 11, 997]) {
+    const rows = []
+    const ids = new Set()
+    for await (const page of query.paginateQuery({ client: reader, pageSize }, { QueryString })) {
+      assert.ok(page.Rows.length <= pageSize)
+      assert.deepEqual(page.ColumnInfo, [{ Name: 'host', Type: { ScalarType: 'VARCHAR' } }])
+      assert.equal(page.QueryStatus.ProgressPercentage, 100)
+      rows.push(...texts(page).flat())
+      ids.add(page.QueryId)
+    }
+    assert.deepEqual(rows, Records.map((_, n) => `h${n}`))
+    assert.equal(ids.size, 1)
   }
-  assert.deepEqual(rows, Records.map((_, n) => `h${n}`))
-  assert.equal(ids.size, 1)
   await fault(select(QueryString, { NextToken: 'no token' }), query.ValidationException, 400)
 }
 

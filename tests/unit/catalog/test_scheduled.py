@@ -139,6 +139,18 @@ def test_the_same_call_again_finds_what_it_made(opened: Opened, scheduled: Sched
         opened.scheduled.create(replace(later, created_ns=later.created_ns + 1), "t" * 32, {})
 
 
+def test_what_a_call_made_is_found_without_making_anything(opened: Opened, scheduled: ScheduledQueries) -> None:
+    token = "w" * 32
+    query = other("by-token")
+    assert scheduled.made_by(token, query) is None
+    scheduled.create(query, token, {})
+    assert scheduled.made_by(token, query) == query
+    assert opened.again().made_by(token, query) == query
+    assert opened.scheduled.made_by(None, query) is None
+    with pytest.raises(Conflict):
+        opened.scheduled.made_by(token, other("another"))
+
+
 def test_a_token_is_for_one_query(scheduled: ScheduledQueries) -> None:
     with pytest.raises(Conflict, match="The client token was used for another scheduled query"):
         scheduled.create(replace(HOURLY, schedule_expression="rate(2 hours)"), "t" * 32, {})
@@ -267,6 +279,35 @@ def test_manual_runs_do_not_pile_up(scheduled: ScheduledQueries) -> None:
     scheduled.record_run(ARN, ended(0, RunStatus.MANUAL_TRIGGER_SUCCESS))
     assert scheduled.begin_manual(ARN, 17, None)
     assert scheduled.claim(ARN, START_S + 3_600)
+
+
+def test_a_run_that_disables_its_query_does_so_in_one_step(opened: Opened, scheduled: ScheduledQueries) -> None:
+    slot_s = START_S + 3_600
+    assert scheduled.claim(ARN, slot_s)
+    assert scheduled.record_run(ARN, ended(slot_s, FAILURE), disables=True)
+    for found in (scheduled, opened.again()):
+        assert found.get(ARN).state is State.DISABLED
+        assert [run.status for run in found.runs(ARN)] == [FAILURE]
+    assert opened.scheduled.begin_manual(ARN, 17, None)
+    # It was disabled before.
+    assert not opened.scheduled.record_run(ARN, ended(17, RunStatus.MANUAL_TRIGGER_FAILURE), disables=True)
+
+
+def test_nobody_sees_a_failure_that_disables_beside_an_enabled_query(scheduled: ScheduledQueries) -> None:
+    seen: list[tuple[State, int]] = []
+    with ThreadPoolExecutor(1) as pool:
+        slot_s = START_S
+        for _ in range(50):
+            slot_s += 3_600
+            assert scheduled.claim(ARN, slot_s)
+            before = len(scheduled.runs(ARN, 1_000))
+            ending = pool.submit(scheduled.record_run, ARN, ended(slot_s, FAILURE), disables=True)
+            while not ending.done():
+                overview = scheduled.overview(ARN)
+                seen.append((overview.query.state, len(overview.runs) - before))
+            scheduled.update_state(ARN, State.ENABLED)
+    assert (State.ENABLED, 0) in seen
+    assert (State.ENABLED, 1) not in seen
 
 
 def test_a_run_is_remembered_whole(opened: Opened, scheduled: ScheduledQueries) -> None:

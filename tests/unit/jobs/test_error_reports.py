@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from headwater.ingest.target_rows import MappedRecord, RowFault
-from headwater.jobs.error_reports import ERRORS_PER_OBJECT, ErrorReport
+from headwater.jobs.error_reports import ERRORS_PER_OBJECT, ErrorReport, report_key
 from headwater.model.record import Layout
 from headwater.model.scheduled_query import ErrorReportConfiguration, ReportLocation, ScheduledQuery
 from headwater.model.series import Series
@@ -77,6 +77,29 @@ def test_a_report_has_records_by_reason_and_rows(tmp_path: Path) -> None:
         "reportId": "AB" * 16,
         "errors": [{"reason": "late", "records": [record, record]}, {"reason": "no time", "rawLine": "a,b"}],
     }
+
+
+def test_a_prefix_may_end_in_a_slash(tmp_path: Path) -> None:
+    (tmp_path / "errors").mkdir()
+    made = report(FolderBuckets(tmp_path), ErrorReportConfiguration("errors", "some/prefix/"))
+    made.add_record("late", RECORD)
+    assert made.finish() == ReportLocation("errors", "some/prefix/q-0123456789ab/60/Auto/61500")
+
+
+def test_a_name_may_have_parts_that_a_key_cannot() -> None:
+    arn = "arn:aws:timestream:us-east-1:123456789012:scheduled-query/a//b/../c-0123456789ab"
+    configuration = ErrorReportConfiguration("errors", "p")
+    query = ScheduledQuery(arn, "a//b/../c", "SELECT 1", "rate(1 minute)", "topic", "role", configuration, 0)
+    assert report_key(query, 60, 61_500, is_manual=False) == "p/a/-/b/-/c-0123456789ab/60/Auto/61500"
+
+
+def test_a_key_that_cannot_be_used_is_told_and_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "errors").mkdir()
+    made = report(FolderBuckets(tmp_path), ErrorReportConfiguration("errors", "some//prefix"))
+    made.add_record("late", RECORD)
+    assert made.finish() is None
+    assert made.failure is not None
+    assert "cannot be used" in made.failure
 
 
 def test_many_errors_are_several_objects_of_one_prefix(tmp_path: Path) -> None:

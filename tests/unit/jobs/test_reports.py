@@ -184,3 +184,20 @@ def test_a_late_write_that_loses_is_answered_as_stored_and_reported(tmp_path: Pa
     (error,) = json.loads(path.read_bytes())["errors"]
     assert error["reason"].startswith("The record version 1 is lower than the existing version 2.")
     assert error["records"][0]["measureValue"] == "2.0"
+
+
+def test_a_prefix_may_end_in_a_slash(tmp_path: Path, clock: FixedClock):
+    (tmp_path / "rejected").mkdir()
+    tables = OneTable({"BucketName": "rejected", "ObjectKeyPrefix": "some/prefix/"})
+    Reports(tables, waiting(tables, clock, SINGLE), FolderBuckets(tmp_path), clock).run()
+    assert (tmp_path / "rejected" / "some/prefix/db/my table/2024/01/02/03/04" / f"{'AB' * 16}.json").exists()
+
+
+def test_a_key_that_cannot_be_used_is_the_users_failure(tmp_path: Path, clock: FixedClock):
+    (tmp_path / "rejected").mkdir()
+    tables = OneTable({"BucketName": "rejected", "ObjectKeyPrefix": "some//prefix"})
+    late = waiting(tables, clock, SINGLE)
+    reports = Reports(tables, late, FolderBuckets(tmp_path), clock)
+    reports.run()
+    assert (reports.user_failures.total(), reports.system_failures.total()) == (1, 0)
+    assert len(late.pending()) == 1

@@ -158,6 +158,17 @@ def test_a_long_query_answers_empty_pages_with_progress(instance: Instance, monk
     assert pages_of(instance, text, answer.next_token) == [b'{"Data":[{"ScalarValue":"100000000"}]}']
 
 
+def test_a_first_page_of_some_rows_comes_soon_and_names_what_to_cancel(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("headwater.query.run.FIRST_PAGE_LIMIT_S", 0.0)
+    first = instance.queries.run(ME, SLOW, max_rows=10)
+    assert (first.rows, first.progress_percent < 100) == ([], True)
+    assert instance.queries.cancel(ME, first.query_id) == f"Query {first.query_id} was cancelled."
+    with pytest.raises(Conflict):
+        instance.queries.run(ME, SLOW, next_token=first.next_token, max_rows=10)
+
+
 def test_the_first_page_is_empty_unless_there_are_fewer_rows_than_asked_for(instance: Instance):
     text = "SELECT a FROM UNNEST(sequence(1, 3)) AS t(a)"
     assert len(instance.queries.run(ME, text, max_rows=4).rows) == 3
