@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent
 RUNS = (
     ("-m", "benchmarks.ingest", "600"),
     ("-m", "benchmarks.queries", "60"),
+    ("-m", "benchmarks.growth", "30", "600"),
     ("-m", "benchmarks.restart"),
     ("-m", "benchmarks.compile"),
     ("-m", "benchmarks.control_plane"),

@@ -1,7 +1,7 @@
 """What latency does as a table grows: recent-window, last-point and newest-first queries over 1, 10 and 100 days.
 
-A hundred hosts of ten gauges, a record a minute unless told otherwise, written to the store without HTTP, flushed by day
-and compacted. Then a server opens the folder and one client asks over one connection, with signatures, as
+A hundred hosts of ten gauges, a record a minute unless told otherwise, written to the store without HTTP, flushed by
+day and compacted. Then a server opens the folder and one client asks over one connection, with signatures, as
 `benchmarks.queries` does. The last column is the growth from the fewest days to the most.
 
     python -m benchmarks.growth [times each] [seconds between records] [days ...]
@@ -10,11 +10,12 @@ and compacted. Then a server opens the folder and one client asks over one conne
 from __future__ import annotations
 
 import logging
+import math
 import os
-import statistics
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ HOSTS = 100
 DAYS = (1, 10, 100)
 TARGET = 1.2
 REQUEST_ROWS = 12_000
-ROUNDS = 3
+ROUNDS = 5
 LAYOUT = Layout.multi(tuple((name, MeasureType.DOUBLE) for name in workload.METRICS))
 
 CASES = (
@@ -72,7 +73,8 @@ CASES = (
         "order by limit: the 5 newest minutes",
         None,
         lambda _: (
-            f"SELECT bin(time, 1m) AS minute, max(usage_user) FROM {TABLE} GROUP BY bin(time, 1m) ORDER BY 1 DESC LIMIT 5"
+            f"SELECT bin(time, 1m) AS minute, max(usage_user) FROM {TABLE} "
+            "GROUP BY bin(time, 1m) ORDER BY 1 DESC LIMIT 5"
         ),
     ),
 )
@@ -83,9 +85,10 @@ def main(times: int = 50, step_s: int = 60, *days: int) -> None:
     print(f"growth: load average {os.getloadavg()[0]:.2f}")
     asked = days or DAYS
     with tempfile.TemporaryDirectory() as folder:
-        for count in asked:
-            fill(Path(folder) / str(count), count, step_s)
-        p50_ms = [latencies(Path(folder) / str(count), count, times) for count in asked]
+        folders = [Path(folder) / str(count) for count in asked]
+        for one, count in zip(folders, asked, strict=True):
+            fill(one, count, step_s)
+        p50_ms = latencies(folders, times)
     for case, *of_days in zip(CASES, *p50_ms, strict=True):
         figures = "  ".join(f"{count:4} d {p50:6.1f} ms" for count, p50 in zip(asked, of_days, strict=True))
         print(f"  {case.name:42} {figures}  x {of_days[-1] / of_days[0]:.2f}  target {TARGET:g}", flush=True)
@@ -101,18 +104,22 @@ def fill(folder: Path, days: int, step_s: int) -> None:
         table = instance.create_table(workload.DATABASE, workload.TABLE, retention, None, None).id
         series = storage_bed.fleet(0, HOSTS)
         time_ns = time.time_ns() - days * NS_PER_DAY
+        step_ns = step_s * NS_PER_S
         records = 0
+        # The newest record is new when all are written, however long that takes.
         while time_ns < (now_ns := time.time_ns()):
             end_ns = min(time_ns - time_ns % NS_PER_DAY + NS_PER_DAY, now_ns)
-            records += _write(instance, table, series, np.arange(time_ns, end_ns, step_s * NS_PER_S))
+            ticks = np.arange(time_ns, end_ns, step_ns)
+            records += _write(instance, table, series, ticks)
             instance.store.flush()
-            time_ns = end_ns
+            time_ns = int(ticks[-1]) + step_ns
         instance.store.compact()
         extent = instance.store.extent(table)
     finally:
         instance.close()
     taken_s = time.monotonic() - started_s
-    print(f"  {days} days: {records:,} records, {extent.blocks} blocks, {extent.block_bytes:,} bytes, {taken_s:.0f} s")
+    line = f"  {days} days: {records:,} records, {extent.blocks} blocks, {extent.block_bytes:,} bytes, {taken_s:.0f} s"
+    print(line, flush=True)
 
 
 def _write(instance: Instance, table: TableId, series: list[Series], ticks: np.ndarray) -> int:
@@ -133,14 +140,19 @@ def _write(instance: Instance, table: TableId, series: list[Series], ticks: np.n
     return len(ticks) * len(series)
 
 
-def latencies(folder: Path, days: int, times: int) -> list[float]:
-    """The median of each case in milliseconds, in its best round: a neighbour's work is no growth."""
-    with serving(folder, log_level="warning", flush_age_s=86_400) as server:
-        rounds = [[_p50_ms(server, case, times) for case in CASES] for _ in range(ROUNDS)]
-    best = [min(of_case) for of_case in zip(*rounds, strict=True)]
-    print(
-        f"  {days} days: {statistics.fmean(best):.1f} ms on average, load average {os.getloadavg()[0]:.2f}", flush=True
-    )
+def latencies(folders: list[Path], times: int) -> list[list[float]]:
+    """Of each folder the median of each case in milliseconds, in its best round.
+
+    All have a server, and the rounds go from one to the next: what a neighbour does to the machine is no growth.
+    """
+    with ExitStack() as stack:
+        servers = [stack.enter_context(serving(folder, log_level="warning", flush_age_s=86_400)) for folder in folders]
+        best = [[math.inf] * len(CASES) for _ in servers]
+        for _ in range(ROUNDS):
+            for place, case in enumerate(CASES):
+                for of_server, server in zip(best, servers, strict=True):
+                    of_server[place] = min(of_server[place], _p50_ms(server, case, times))
+    print(f"  measured: load average {os.getloadavg()[0]:.2f}", flush=True)
     return best
 
 

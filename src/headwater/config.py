@@ -20,6 +20,14 @@ from headwater.model.limits import Limits
 
 MIB = 1024 * 1024
 
+FULL_BUDGETS = 4
+"""So many memory budgets of unflushed records, and writes wait for flushes that fail or fall behind."""
+
+QUERY_SHARES = 2
+"""So many times the memory of queries: the engine's own, and results that are kept for their next pages."""
+
+BUDGET_LEAST_MB, QUERY_LEAST_MB = 8, 64
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -438,11 +446,21 @@ SETTINGS = (
         "storage",
     ),
     Setting(
+        "memory_mb",
+        "0",
+        "MiB",
+        whole(0, 16_777_216),
+        "Memory for records, queries and caches together: four times memory_budget_mb, twice query_memory_mb, and "
+        "block_cache_mb. The first two, where they are not set, share what it leaves; 0 means that there is no total.",
+        "storage",
+    ),
+    Setting(
         "memory_budget_mb",
         "256",
         "MiB",
-        whole(8, 1_048_576),
-        "Memory for records not yet in a block; beyond it they are flushed early.",
+        whole(BUDGET_LEAST_MB, 1_048_576),
+        "Memory for records not yet in a block; beyond it they are flushed early, and at four times as much they are "
+        "refused until they are.",
         "storage",
     ),
     Setting(
@@ -495,7 +513,12 @@ SETTINGS = (
     ),
     Setting("query_timeout_s", "3600", "seconds", seconds(0.1, 86_400), "Longest run of one query.", "query"),
     Setting(
-        "query_memory_mb", "1024", "MiB", whole(64, 1_048_576), "Memory for all running queries together.", "query"
+        "query_memory_mb",
+        "1024",
+        "MiB",
+        whole(QUERY_LEAST_MB, 1_048_576),
+        "Memory for all running queries together; as much again holds results that are read page by page.",
+        "query",
     ),
     Setting(
         "query_concurrency",
@@ -632,6 +655,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None
             shown = "the value" if setting.is_secret else repr(text)
             raise _bad(setting.name, source, f"{shown} is not {error}") from error
     _check_together(values, sources)
+    _share_memory(values, sources)
     return _config(values, processors)
 
 
@@ -717,6 +741,27 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
     if values["log_limit_mb"] < 2 * values["log_segment_mb"]:
         name = max("log_limit_mb", "log_segment_mb", key=lambda n: sources[n] != "default")
         raise _bad(name, sources[name], "log_limit_mb must be at least twice log_segment_mb")
+
+
+def _share_memory(values: dict[str, Any], sources: Mapping[str, str]) -> None:
+    """Give records and queries, where they are not set, half each of what `memory_mb` leaves them.
+
+    Each is counted at its most: records when they are refused, queries with the results that are kept. So however it
+    is used, the total holds. Raises Invalid if what is set does not fit into it.
+    """
+    if not values["memory_mb"]:
+        return
+    left = values["memory_mb"] - values["block_cache_mb"]
+    is_set = {name for name in ("memory_budget_mb", "query_memory_mb") if sources[name] != "default"}
+    if "query_memory_mb" not in is_set:
+        of_records = FULL_BUDGETS * values["memory_budget_mb"] if "memory_budget_mb" in is_set else left // 2
+        values["query_memory_mb"] = (left - of_records) // QUERY_SHARES
+    if "memory_budget_mb" not in is_set:
+        values["memory_budget_mb"] = (left - QUERY_SHARES * values["query_memory_mb"]) // FULL_BUDGETS
+    budget, query = values["memory_budget_mb"], values["query_memory_mb"]
+    if budget < BUDGET_LEAST_MB or query < QUERY_LEAST_MB or FULL_BUDGETS * budget + QUERY_SHARES * query > left:
+        rule = f"block_cache_mb, {FULL_BUDGETS} x memory_budget_mb and {QUERY_SHARES} x query_memory_mb do not fit in"
+        raise _bad("memory_mb", sources["memory_mb"], rule)
 
 
 def _config(values: Mapping[str, Any], processors: int) -> Config:

@@ -51,6 +51,7 @@ BAD = {
     "log_segment_mb": ("0", "'0' is not a whole number from 1 to 1024"),
     "log_limit_mb": ("1", "'1' is not a whole number from 2 to 65536"),
     "flush_age_s": ("nan", "'nan' is not a number of seconds from 0.1 to 86400"),
+    "memory_mb": ("1G", "'1G' is not a whole number from 0 to 16777216"),
     "memory_budget_mb": ("²", "'²' is not a whole number from 8 to 1048576"),
     "query_timeout_s": ("86401", "'86401' is not a number of seconds from 0.1 to 86400"),
     "block_target_mb": ("0", "'0' is not a whole number from 1 to 4096"),
@@ -190,6 +191,39 @@ def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
 
 def test_other_variables_are_left_alone() -> None:
     assert loaded(environ={"HEADWATER_SERVICE_HOST": "10.0.0.1", "PATH": "/bin"}) == loaded()
+
+
+@pytest.mark.parametrize(
+    ("settings", "budget_mb", "query_mb"),
+    [
+        ({}, 256, 1_024),
+        ({"memory_mb": "2112"}, 256, 512),
+        ({"memory_mb": "2112", "block_cache_mb": "1088"}, 128, 256),
+        ({"memory_mb": "2112", "query_memory_mb": "824"}, 100, 824),
+        ({"memory_mb": "2112", "memory_budget_mb": "12"}, 12, 1_000),
+        ({"memory_mb": "2112", "memory_budget_mb": "8", "query_memory_mb": "64"}, 8, 64),
+    ],
+)
+def test_records_and_queries_share_what_the_total_leaves(
+    settings: dict[str, str], budget_mb: int, query_mb: int
+) -> None:
+    config = loaded(**settings)
+    assert (config.storage.memory_budget_bytes >> 20, config.query.memory_bytes >> 20) == (budget_mb, query_mb)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"memory_mb": "300"},
+        {"memory_mb": "2112", "block_cache_mb": "2112"},
+        {"memory_mb": "2112", "query_memory_mb": "1024"},
+        {"memory_mb": "2112", "memory_budget_mb": "512"},
+        {"memory_mb": "2112", "memory_budget_mb": "257", "query_memory_mb": "512"},
+    ],
+)
+def test_what_does_not_fit_into_the_total_is_a_fault(settings: dict[str, str]) -> None:
+    with pytest.raises(Invalid, match=r"^Setting memory_mb \(flag --memory-mb\): .* do not fit in$"):
+        loaded(**settings)
 
 
 def test_tls_needs_both_files() -> None:

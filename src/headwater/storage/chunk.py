@@ -59,6 +59,8 @@ class Chunk:
     moved: Moved | None = None
     start_ns: int = field(init=False)
     end_ns: int = field(init=False)
+    first_ordinal: int = field(init=False)
+    last_ordinal: int = field(init=False)
     bytes: int = field(init=False)
     _order: npt.NDArray[np.intp] | None = None
     _keys: npt.NDArray[np.uint64] | None = None
@@ -66,6 +68,8 @@ class Chunk:
     def __post_init__(self) -> None:
         self.start_ns = int(self.time_ns.min())
         self.end_ns = int(self.time_ns.max())
+        self.first_ordinal = int(self.ordinals.min())
+        self.last_ordinal = int(self.ordinals.max())
         self.bytes = 20 * len(self) + sum(int(column.nbytes) for column in self.columns.values())
 
     def __len__(self) -> int:

@@ -25,6 +25,7 @@ class Floors:
     _sorted: Int64s
     _ordinals: npt.NDArray[np.intp]
     _unknown: npt.NDArray[np.intp]
+    _oldest_ns: int
 
     @classmethod
     def of(cls, newest_ns: Int64s, time: TimeRange, chosen: Mask | None) -> Floors:
@@ -37,10 +38,14 @@ class Floors:
         order = np.argsort(floors, kind="stable")
         order = order[(floors[order] < TIME_MAX_NS) & ~is_past[order]]
         unknown = np.flatnonzero(is_past & (floors < TIME_MAX_NS))
-        return cls(floors, floors[order], order, unknown)
+        in_order = floors[order]
+        return cls(floors, in_order, order, unknown, int(in_order[0]) if len(in_order) else TIME_MAX_NS)
 
     def within(self, start_ns: int, end_ns: int) -> npt.NDArray[np.intp]:
         """The series whose newest record may lie from `start_ns` to `end_ns`."""
+        if end_ns < self._oldest_ns and not len(self._unknown):
+            # So it is with all older blocks of a table whose series are all alive.
+            return self._unknown
         first, behind = np.searchsorted(self._sorted, (start_ns, end_ns + 1))
         return np.concatenate([self._ordinals[first:behind], self._unknown])
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from headwater.errors import Corrupt
 from headwater.files import Source
-from headwater.model.scan import BlockPart, Scan, ScanRequest
+from headwater.model.scan import BlockPart, Scan, ScanRequest, TimeRange
 from headwater.model.table import MEASURE_NAME, TIME, Column, ColumnKind, Columns
 from headwater.model.types import Scalar
 from headwater.storage.chunk import Chunk, Mask
@@ -59,11 +59,12 @@ def build_scan(
     `tail_of` gives the last rows of a block's series, if they are few.
     """
     chosen = series.select(request.dimensions)
-    if chosen is not None and not chosen.any():
+    ordinals = None if chosen is None else _within(series, chosen, request.time)
+    if ordinals is not None and not len(ordinals):
         snapshot.release()
         return Scan(request, (), ())
     floors = None if snapshot.newest_ns is None else Floors.of(snapshot.newest_ns, request.time, chosen)
-    wanted = _Wanted(request, series, chosen, floors)
+    wanted = _Wanted(request, series, chosen, ordinals, floors)
     chunks = list(snapshot.chunks)
     parts = []
     for live, deleted, part in _blocks(wanted, snapshot, open_block):
@@ -78,12 +79,28 @@ def build_scan(
 
 
 class _Wanted(NamedTuple):
-    """What a scan is to give: of the series in `chosen`, all if that is None, and only from their `floors` on."""
+    """What a scan is to give: of the series in `chosen`, all if that is None, and only from their `floors` on.
+
+    `ordinals` are those of `chosen`, ascending.
+    """
 
     request: ScanRequest
     series: SeriesIndex
     chosen: Mask | None
+    ordinals: npt.NDArray[np.intp] | None
     floors: Floors | None
+
+
+def _within(series: SeriesIndex, chosen: Mask, time: TimeRange) -> npt.NDArray[np.intp]:
+    """Leave in `chosen` the series that may have records in a range; their ordinals.
+
+    Times are noted when records are staged, so they cover all that is in any snapshot.
+    """
+    ordinals = np.flatnonzero(chosen)
+    first_ns, last_ns = series.first_time.view[ordinals], series.last_time.view[ordinals]
+    may_have = (first_ns <= time.end_ns) & (last_ns >= time.start_ns)
+    chosen[ordinals[~may_have]] = False
+    return ordinals[may_have]
 
 
 def _memory(wanted: _Wanted, chunks: Iterable[tuple[Chunk, Mask | None]]) -> tuple[pa.Table, ...]:
@@ -100,9 +117,11 @@ def _memory(wanted: _Wanted, chunks: Iterable[tuple[Chunk, Mask | None]]) -> tup
 
 def _part(of: _Wanted, chunk: Chunk, deleted: Mask | None) -> pa.Table | None:
     """The rows of one chunk that the request may want; None when there are none."""
-    request, series, chosen, floors = of
+    request, series, chosen, ordinals, floors = of
     time = request.time
     if chunk.end_ns < time.start_ns or chunk.start_ns > time.end_ns:
+        return None
+    if ordinals is not None and not _has_any(chunk, ordinals):
         return None
     wanted = None if deleted is None else ~deleted
     if chunk.start_ns < time.start_ns or chunk.end_ns > time.end_ns:
@@ -129,6 +148,12 @@ def _part(of: _Wanted, chunk: Chunk, deleted: Mask | None) -> pa.Table | None:
     return pa.table(arrays)
 
 
+def _has_any(chunk: Chunk, ordinals: npt.NDArray[np.intp]) -> bool:
+    """Whether one of these series is among those from the first to the last of a chunk. Looks at no row."""
+    first, behind = np.searchsorted(ordinals, (chunk.first_ordinal, chunk.last_ordinal + 1))
+    return bool(first < behind)
+
+
 def _column(column: Column, chunk: Chunk, series: SeriesIndex) -> pa.Array:
     if column == TIME:
         return pa.array(chunk.time_ns)
@@ -144,13 +169,16 @@ def _blocks(
     wanted: _Wanted, snapshot: Snapshot, open_block: Callable[[Path], Source]
 ) -> Iterator[tuple[LiveBlock, Rows, BlockPart]]:
     """The blocks that may hold what is wanted, with their replaced rows."""
-    request, series, chosen, floors = wanted
-    hinted = None if chosen is None else np.flatnonzero(chosen)
-    ids = _hint(series, hinted)
+    request, series, _, ordinals, floors = wanted
+    ids = _hint(series, ordinals)
     from_ns = None
+    start_ns, end_ns = request.time.start_ns, request.time.end_ns
     for live, deleted in snapshot.blocks:
+        # The quick look first: of years of blocks most end here.
+        if live.block.end_ns < start_ns or live.block.start_ns > end_ns:
+            continue
         leading = _leading(request, live, snapshot.columns)
-        if not _may_hold(request, live, leading):
+        if leading is not None and not any(live.first <= value <= live.last for value in leading[1]):
             continue
         if floors is not None:
             of_block = floors.within(live.block.start_ns, live.block.end_ns)
@@ -187,10 +215,3 @@ def _leading(request: ScanRequest, live: LiveBlock, columns: Columns) -> tuple[s
         if column is not None and column.physical == sorted_by and len(condition.values) <= HINTED_VALUES:
             return sorted_by, tuple(sorted(condition.values))
     return None
-
-
-def _may_hold(request: ScanRequest, live: LiveBlock, leading: tuple[str, tuple[str, ...]] | None) -> bool:
-    """Whether a block may have a row of the request, by what is known of it without reading."""
-    if live.block.end_ns < request.time.start_ns or live.block.start_ns > request.time.end_ns:
-        return False
-    return leading is None or any(live.first <= value <= live.last for value in leading[1])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from headwater.config import StorageSettings
+from headwater.config import FULL_BUDGETS, StorageSettings
 from headwater.errors import Corrupt, Fault, KeyUnusable, NotFound, Unavailable
 from headwater.files import Files
 from headwater.model.block import Block, Manifest
@@ -48,9 +48,6 @@ _log = structlog.get_logger("storage")
 
 REPLAYED_BYTES = 8 * 1024 * 1024
 """A clean stop leaves no more than this in the log: about a third of a second of the next start."""
-
-FULL_BUDGETS = 4
-"""So many memory budgets of unflushed records, and writes wait for flushes that fail or fall behind."""
 
 
 class Store:
@@ -212,6 +209,12 @@ class Store:
     @property
     def memtable_bytes(self) -> int:
         return sum(table.memtable.bytes for table in self._tables.all())
+
+    def refusal(self) -> str | None:
+        """Why no records are taken now, in a few words without names; None if they are. Quick, and asks no disk."""
+        if self._committer.is_failed:
+            return "the log has failed"
+        return "the disk is low" if self._space.is_low else None
 
     def facts(self) -> StoreFacts:
         """How the store stands. Asks memory only, but walks over all blocks: for a look now and then."""

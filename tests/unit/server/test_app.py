@@ -134,6 +134,19 @@ def test_more_waiting_bytes_than_the_limit_are_throttled(table):
         client.socket.close()
 
 
+def test_a_server_that_takes_no_records_is_alive_and_not_ready_until_it_takes_them_again(server):
+    with server.connect() as client:
+        for reason in ("the disk is low", None, "the log has failed"):
+            server.instance.refused_for = reason
+            client.send(READY + HEALTH)
+            ready, health = client.answer(), client.answer()
+            if reason is None:
+                assert (ready.status, ready.json) == (200, {"status": "ready"})
+            else:
+                assert (ready.status, ready.json) == (503, {"status": "not ready", "reason": reason})
+            assert (health.status, health.json) == (200, {"status": "alive"})
+
+
 def test_stopping_lets_running_requests_finish_and_takes_no_more(server):
     with server.connect() as busy, server.connect() as idle, server.connect() as sending:
         idle.send(HEALTH)

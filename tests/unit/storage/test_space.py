@@ -13,6 +13,7 @@ from headwater.files import LocalFiles
 from headwater.model.time import NS_PER_S, FixedClock
 from headwater.storage.space import RESERVE_BYTES, RESERVE_FILE, Marks, Space
 from support.faulty_files import FaultyFiles
+from support.stopping import Machine
 from support.stores import NOW_NS, StoreFolder, records, series
 
 MIB = 1 << 20
@@ -66,6 +67,34 @@ def test_writes_stop_before_the_log_is_touched_and_resume_by_themselves(tmp_path
         assert folder.log.last_sequence == logged
     assert sum(table.num_rows for table in folder.scan().memory) == 3
     folder.close()
+
+
+def test_the_store_says_why_it_takes_no_records_and_that_it_does_again(tmp_path: Path):
+    """Without a write that would notice: whoever asks whether the server is ready sends none."""
+    files = FillingFiles()
+    folder = StoreFolder(tmp_path, files)
+    said = []
+    for free in (DEVICE_BYTES, LOW - 1, LOW + 1, LOW + DEVICE_BYTES // 100):
+        files.free = free
+        folder.store.keep_space()
+        said.append(folder.store.refusal())
+    assert said == [None, "the disk is low", "the disk is low", None]
+    folder.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_failed_log_is_said_for_good(tmp_path: Path):
+    files = FaultyFiles()
+    machine = Machine(tmp_path, files)
+    machine.catalog.create_database("db", None)
+    table = machine.table("t")
+    assert machine.store.refusal() is None
+    files.fail("datasync", "wal.append.sync")
+    with pytest.raises(Unavailable):
+        machine.store.submit(table, [records([(series("a"), NOW_NS, 1, 1.0)])]).result(30)
+    machine.store.keep_space()
+    assert machine.store.refusal() == "the log has failed"
+    machine.catalog.close()
 
 
 def test_a_full_disk_keeps_no_table_from_being_dropped(tmp_path: Path):
