@@ -1,10 +1,10 @@
-"""docs/settings.md says what `config.SETTINGS` says. After a change: `.venv/bin/python tests/docs/test_settings.py`."""
+"""docs/settings.md says what `SETTINGS` says. After a change: `.venv/bin/python tests/docs/test_settings.py`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from headwater.config import SETTINGS, Setting
+from headwater.settings import SETTINGS, Setting
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -21,7 +21,7 @@ ROOMS = {
 
 HEAD = f"""# Settings
 
-<!-- Made from `config.SETTINGS` by tests/docs/{Path(__file__).name}: change the rows there, then run that file. -->
+<!-- Made from `settings.SETTINGS` by tests/docs/{Path(__file__).name}: change the rows there, then run that file. -->
 
 A setting is given by a flag of `headwater serve`, an environment variable or a TOML file named by `--config FILE`.
 A flag wins over the environment, the environment over the file, the file over the default. A value that breaks its rule

@@ -10,10 +10,11 @@ from random import Random
 from obstore.store import LocalStore
 
 from headwater.bucket.files import BucketFiles, open_block_store
-from headwater.config import BlockPlace, BlockStoreSettings
+from headwater.config import BlockStoreSettings
 from headwater.files import Files, LocalFiles
 from headwater.model.time import Clock, FixedClock
 from headwater.objects import Buckets, Encryption, ObjectFault, Objects
+from headwater.settings import BlockPlace
 
 BUCKET = "a-bucket"
 PLACE = BlockPlace(BUCKET, "some/where")

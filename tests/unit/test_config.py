@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from headwater.config import SETTINGS, Config, ServerSettings, is_loopback, load
+from headwater.config import Config, ServerSettings, is_loopback, load
 from headwater.errors import Invalid
+from headwater.settings import SETTINGS
 
 BAD = {
     "databases": ("0", "'0' is not a whole number from 1 to 1000000"),

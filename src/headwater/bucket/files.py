@@ -27,11 +27,12 @@ import structlog
 from headwater.bucket.cache import SEGMENT_BYTES, BlockCache
 from headwater.bucket.owner import PLACE_FILE, check_owner, check_place, claim, prove
 from headwater.bucket.source import CachedSource, DirectSource
-from headwater.config import BlockPlace, BlockStoreSettings
+from headwater.config import BlockStoreSettings
 from headwater.errors import Unavailable
 from headwater.files import FILE_MODE, Files, Lock, OpenFile, Source
 from headwater.model.time import Clock
 from headwater.objects import Buckets, ObjectExists, ObjectFault, ObjectMissing, Objects
+from headwater.settings import BlockPlace
 
 _log = structlog.get_logger("bucket")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headwater.config import BlockPlace
 from headwater.errors import Invalid, Unavailable
 from headwater.files import Files
 from headwater.objects import ObjectExists, ObjectFault, ObjectMissing, ObjectRefused, Objects
+from headwater.settings import BlockPlace
 
 PLACE_FILE = "block_store"
 

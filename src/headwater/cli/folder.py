@@ -16,8 +16,9 @@ from pathlib import Path
 
 import structlog
 
-from headwater.config import SETTINGS, Config, load
+from headwater.config import Config, load
 from headwater.errors import Unavailable
+from headwater.settings import SETTINGS
 
 BLOCK_SETTINGS = ("object_store", "object_store_region", "object_store_credentials", "block_store")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from headwater.cli import output
 from headwater.cli.client import OWN_TARGET, Client, find_credentials
 from headwater.cli.explain import print_explanation
-from headwater.config import SETTINGS
 from headwater.model.time import SystemClock
+from headwater.settings import SETTINGS
 
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 FORMATS = {"table": output.print_table, "csv": output.print_csv, "json": output.print_json}

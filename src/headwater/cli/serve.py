@@ -18,10 +18,12 @@ from pathlib import Path
 
 import structlog
 
-from headwater.config import SETTINGS, Config, Setting, load, yes_or_no
+from headwater.config import Config, load
 from headwater.errors import Unavailable
 from headwater.instance import CREDENTIALS_FILE, Instance
 from headwater.server.app import serve
+from headwater.settings import SETTINGS, Setting, yes_or_no
+from headwater.threads import take_short_turns
 
 _log = structlog.get_logger("cli")
 
@@ -68,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(config.log_level)
     if config.server.insecure_dev:
         _log.warning("signatures are not checked", setting="insecure_dev")
+    take_short_turns()
     failed = threading.Event()
     try:
         instance = Instance.open(config, on_failure=lambda: end_process(failed))

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from headwater.bucket.files import PUT_MAX_BYTES, REST_S, find_block_store, open_block_store
-from headwater.config import BlockPlace, BlockStoreSettings
+from headwater.config import BlockStoreSettings
 from headwater.errors import Invalid, Unavailable
 from headwater.files import LocalFiles
 from headwater.model.time import NS_PER_S, FixedClock
 from headwater.objects import Buckets, NoBuckets, ObjectFault, ObjectRefused
+from headwater.settings import BlockPlace
 from support.buckets import PLACE, HookedObjects, OneBucket, blocks_in
 
 CONTENT = b"0123456789"

@@ -20,8 +20,9 @@ import pytest
 from headwater.catalog.catalog import CATALOG_FILE
 from headwater.cli.main import main
 from headwater.cli.serve import add_arguments, announce, config_of
-from headwater.config import SETTINGS, Config
+from headwater.config import Config
 from headwater.errors import Invalid
+from headwater.settings import SETTINGS
 
 READY = re.compile(r"ready (http://127\.0\.0\.1:[0-9]+) region=us-east-1 account=000000000000\n")
 
