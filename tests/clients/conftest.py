@@ -5,6 +5,7 @@ And a second server in a network of its own, for clients that look for AWS.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -15,12 +16,11 @@ import pytest
 from headwater.cli.main import main
 from headwater.server.endpoints import service_hosts
 from support import private_network
-from support.s3_servers import CREDENTIALS, make_bucket, moto
+from support.s3_servers import CLIENTS_BUCKET, CREDENTIALS, moto, s3_client
 from support.server import ServerProcess, serving
 from support.stock import Table
 
 REGION = "us-east-1"
-CLIENTS_BUCKET = "clients-bucket"
 
 _numbers = count(1)
 
@@ -33,9 +33,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """The address of an S3-compatible server with one bucket, which asks clients for no keys."""
+    """The address of an S3-compatible server with one bucket, whose objects are read and written without keys too."""
+    anyone = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{CLIENTS_BUCKET}/*"}
+    policy = {"Version": "2012-10-17", "Statement": [anyone]}
     with moto() as address:
-        make_bucket(address, CLIENTS_BUCKET)
+        client = s3_client(address)
+        client.create_bucket(Bucket=CLIENTS_BUCKET)
+        client.put_bucket_policy(Bucket=CLIENTS_BUCKET, Policy=json.dumps(policy))
         yield address
 
 

@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from support.aws_cli import Aws, fails
 from support.server import ServerProcess
 from support.stock import dimensions
-
-AWS = Path(sys.executable).with_name("aws")
-
-
-class Failed(Exception):
-    """`aws` ended with a status that is not 0."""
-
-
-class Aws:
-    """The command line for a server; `options` and `variables` say where that is, and without any it calls AWS."""
-
-    def __init__(self, server: ServerProcess, options: tuple[str, ...] = (), **variables: str) -> None:
-        self._server = server
-        self._options = options
-        self._variables = variables
-
-    def __call__(self, service: str, operation: str, **arguments: Any) -> Any:
-        """The answer of one command, read as JSON. Raises Failed with what it wrote to standard error."""
-        words = [str(AWS), f"timestream-{service}", operation, *self._options, "--output", "json"]
-        for name, value in arguments.items():
-            words += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
-        done = self._server.run(*words, **self._variables)
-        if done.returncode:
-            raise Failed(done.stderr)
-        return json.loads(done.stdout) if done.stdout.strip() else None
-
-
-def fails(call: Any, code: str) -> str:
-    """What `aws` says of a call that must fail with this code."""
-    with pytest.raises(Failed) as caught:
-        call()
-    assert f"({code})" in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +64,17 @@ def test_a_fault_reads_as_the_service_says_it(aws: Aws) -> None:
     assert "The database nowhere does not exist." in text
     text = fails(lambda: aws("write", "create-database", database_name="no/slash"), "ValidationException")
     assert "Value 'no/slash' at 'databaseName' failed to satisfy constraint" in text
+
+
+def test_a_query_in_pages_and_the_rest_of_it_later(aws: Aws) -> None:
+    """The command line cuts pages of its own: it leaves the second in the middle, and goes on from there."""
+    asked = {"query_string": "SELECT x FROM UNNEST(sequence(1, 10)) AS t(x) ORDER BY x", "page_size": "3"}
+    first = aws("query", "query", **asked, max_items="5")
+    rest = aws("query", "query", **asked, starting_token=first["NextToken"])
+    found = [[datum["ScalarValue"] for row in answer["Rows"] for datum in row["Data"]] for answer in (first, rest)]
+    assert found == [[str(n) for n in range(1, 6)], [str(n) for n in range(6, 11)]]
+    assert [column["Name"] for column in first["ColumnInfo"]] == ["x"]
+    assert "NextToken" not in rest
 
 
 @pytest.mark.parametrize(

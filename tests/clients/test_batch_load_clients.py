@@ -175,24 +175,28 @@ def test_what_failed_is_in_the_report(place: Place) -> None:
     assert error[:2] == ("ValidationException", 400)
 
 
-def test_lists_go_over_pages(in_folder: Place) -> None:
+def test_lists_go_over_pages_of_any_size(in_folder: Place) -> None:
     in_folder.write.create_table(DatabaseName="loaded", TableName="many")
     in_folder.put("many/1.csv", "time,host,cpu,note\n")
     made = [in_folder.load("many", "many/")["TaskId"] for _ in range(5)]
-    found: list[dict[str, Any]] = []
-    token: dict[str, str] = {}
-    while True:
-        page = in_folder.write.list_batch_load_tasks(MaxResults=2, TaskStatus="SUCCEEDED", **token)
-        assert len(page["BatchLoadTasks"]) <= 2
-        found += page["BatchLoadTasks"]
-        if "NextToken" not in page:
-            break
-        token = {"NextToken": page["NextToken"]}
-    assert token
-    assert [task["TaskId"] for task in found if task["TableName"] == "many"] == made[::-1]
-    assert {task["DatabaseName"] for task in found} == {"loaded"}
-    wrong = told(lambda: in_folder.write.list_batch_load_tasks(MaxResults=2, TaskStatus="FAILED", **token))
+    for size in (1, 2, 3, 100):
+        pages = list(task_pages(in_folder.write, size, TaskStatus="SUCCEEDED"))
+        assert all(len(page["BatchLoadTasks"]) <= size for page in pages)
+        found = [task for page in pages for task in page["BatchLoadTasks"]]
+        assert [task["TaskId"] for task in found if task["TableName"] == "many"] == made[::-1]
+        assert {task["DatabaseName"] for task in found} == {"loaded"}
+    token = in_folder.write.list_batch_load_tasks(MaxResults=2, TaskStatus="SUCCEEDED")["NextToken"]
+    wrong = told(lambda: in_folder.write.list_batch_load_tasks(MaxResults=2, TaskStatus="FAILED", NextToken=token))
     assert wrong[0] == "ValidationException"
+
+
+def task_pages(write: Any, size: int, **more: Any) -> Iterator[dict[str, Any]]:
+    """As a paginator, of which boto3 has none for this service."""
+    page = write.list_batch_load_tasks(MaxResults=size, **more)
+    yield page
+    while "NextToken" in page:
+        page = write.list_batch_load_tasks(MaxResults=size, NextToken=page["NextToken"], **more)
+        yield page
 
 
 def test_a_bucket_that_is_not_there(place: Place) -> None:

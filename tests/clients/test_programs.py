@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.programs import PROGRAMS, Words
+from support.s3_servers import CLIENTS_BUCKET
 from support.server import ServerProcess
 
 CHECKS = {
@@ -71,7 +72,8 @@ def test_with_an_endpoint_in_code(
 def test_jobs_and_buckets(
     program: Callable[[str], Words], server_with_buckets: ServerProcess, s3_endpoint: str, name: str, check: str
 ) -> None:
-    passed(server_with_buckets, program(name), server_with_buckets.endpoint, (check,), BUCKETS=s3_endpoint)
+    buckets = {"BUCKETS": s3_endpoint, "BUCKET": CLIENTS_BUCKET}
+    passed(server_with_buckets, program(name), server_with_buckets.endpoint, (check,), **buckets)
 
 
 @pytest.mark.parametrize(

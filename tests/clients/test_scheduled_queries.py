@@ -294,7 +294,7 @@ def test_a_text_with_values_is_not_in_a_message(query: Any, wanted: dict[str, An
     assert "sss" not in text
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_lists_page_by_name(query: Any, wanted: dict[str, Any], size: int) -> None:
     names = [f"{wanted['Name']}-{letter}" for letter in "cab"]
     arns = [query.create_scheduled_query(**{**wanted, "Name": name})["Arn"] for name in names]

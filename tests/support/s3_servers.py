@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -23,6 +24,9 @@ from support.programs import NO_PROXY
 KEY_ID, SECRET = "AKIATEST", "a-secret%"
 CREDENTIALS = f"[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n"
 REGION = "us-east-1"
+
+CLIENTS_BUCKET = "clients-bucket"
+"""The bucket of the server that the tests of clients share."""
 
 _GATEWAY = Path(__file__).parent / "versitygw"
 _BUILD_TIMEOUT_S = 600.0
@@ -61,12 +65,16 @@ def gateway(cache: pytest.Cache, folder: Path) -> Iterator[str]:
         process.wait(_START_TIMEOUT_S)
 
 
-def make_bucket(endpoint: str, name: str) -> Buckets:
-    """The buckets there, this one among them."""
-    client = boto3.client(
+def s3_client(endpoint: str) -> Any:
+    """A stock boto3 client of a server."""
+    return boto3.client(
         "s3", endpoint_url=endpoint, region_name=REGION, aws_access_key_id=KEY_ID, aws_secret_access_key=SECRET
     )
-    client.create_bucket(Bucket=name)
+
+
+def make_bucket(endpoint: str, name: str) -> Buckets:
+    """The buckets there, this one among them."""
+    s3_client(endpoint).create_bucket(Bucket=name)
     return buckets_at(endpoint, REGION, CREDENTIALS)
 
 

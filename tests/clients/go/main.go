@@ -40,6 +40,7 @@ var (
 	query      *timestreamquery.Client
 	checks     = []check{
 		{"tables", tables}, {"tags", tags}, {"faults", faults}, {"writes", writes}, {"rejects", rejects}, {"pages", pages},
+		{"settings", accountSettings}, {"schedules", schedules}, {"unloads", unloads}, {"batchLoads", batchLoads},
 	}
 )
 
@@ -316,13 +317,15 @@ func pages() {
 	}
 	must(put(database, records...))
 	text := fmt.Sprintf(`SELECT host FROM "%s"."records" ORDER BY host`, *database)
-	input := &timestreamquery.QueryInput{QueryString: aws.String(text), MaxRows: aws.Int32(3)}
-	found := []string{}
-	for pages := timestreamquery.NewQueryPaginator(query, input); pages.HasMorePages(); {
-		page := must(pages.NextPage(background))
-		equal(len(page.Rows) <= 3, true)
-		equal(page.ColumnInfo[0].Type.ScalarType, querytypes.ScalarTypeVarchar)
-		found = append(found, linesOf(page.Rows)...)
+	for _, size := range []int32{1, 3, 10, 11, 997} {
+		input := &timestreamquery.QueryInput{QueryString: aws.String(text), MaxRows: aws.Int32(size)}
+		found := []string{}
+		for pages := timestreamquery.NewQueryPaginator(query, input); pages.HasMorePages(); {
+			page := must(pages.NextPage(background))
+			equal(len(page.Rows) <= int(size), true)
+			equal(page.ColumnInfo[0].Type.ScalarType, querytypes.ScalarTypeVarchar)
+			found = append(found, linesOf(page.Rows)...)
+		}
+		equal(found, wanted)
 	}
-	equal(found, wanted)
 }
