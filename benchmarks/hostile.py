@@ -1,9 +1,9 @@
 """Hostile queries: how much each delays writes, how soon it ends when it is cancelled, and what memory it leaves.
 
-One client writes 100 records 50 times a second, first alone, then while each query runs, again and again as it ends.
-A write's time counts from the moment it was due, so that a stall delays the writes behind it too. Times are given
-beside those of writes while an ordinary query loads every core, which is what the machine is worth then: a ratio above
-2 to either is marked. Each figure is that of one phase, so p99 is what the third slowest of 250 writes took.
+One client writes 100 records 50 times a second: first alone, then while a query runs, again and again as it ends; so
+for each query, because a machine that others use too is not the same a minute later. A write's time counts from the
+moment it was due, so that a stall delays those behind it too. At the end of its phase the query is cancelled if it
+runs, and what the server's memory has grown by is looked at two seconds later.
 
     python -m benchmarks.hostile [seconds of each] [names of queries ...]
 """
@@ -24,7 +24,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import psutil
 from botocore.exceptions import ClientError
@@ -47,51 +46,52 @@ def _numbers(count: int, name: str) -> str:
     return f"UNNEST(sequence(1, {count})) AS {name}({name})"
 
 
-TEN_MILLION = f"{_numbers(10_000, 'a')}, {_numbers(1_000, 'b')}"
-HUNDRED_MILLION = f"{_numbers(10_000, 'a')}, {_numbers(10_000, 'b')}"
-ENDLESS = f"{HUNDRED_MILLION}, {_numbers(10_000, 'c')}"
-LONG_JSON = "'[' || array_join(repeat('{\"a\":[1,2.5,\"x\"]}', 10000), ',') || ']'"
+ROWS = _numbers(10_000, "a")
+MANY = f"{_numbers(10_000, 'a')}, {_numbers(1_000, 'b')}"
+PAIRS = f"{_numbers(10_000, 'a')}, {_numbers(10_000, 'b')}"
+ENDLESS = f"{PAIRS}, {_numbers(10_000, 'c')}"
+LONG_JSON = "'[' || array_join(repeat('{\"a\":[1,2.5,\"x\"]}', 3000), ',') || ']'"
 
 HOSTILE = {
     "ordinary aggregation": f"SELECT count(*), avg(usage_user * usage_system) FROM {TABLE}, {_numbers(500, 'a')}",
     "cross join": f"SELECT count(*) FROM {ENDLESS} WHERE a * b % 7 = c % 5",
-    "cross join of the table": f"SELECT count(*) FROM {TABLE} l, {TABLE} r, {TABLE} s WHERE l.usage_user < r.usage_user",
-    "deep nesting": "SELECT " + "round(" * 95 + "a" + ")" * 95 + f" FROM {TEN_MILLION}",
+    "cross join of the table": f"SELECT count(*) FROM {TABLE} l, {TABLE} r, {TABLE} WHERE l.usage_user < r.usage_user",
+    "deep nesting": "SELECT " + "round(" * 95 + "a" + ")" * 95 + f" FROM {MANY}",
     "IN list of 256 KB": "SELECT count(*) FROM {table} WHERE hostname IN ({list})".format(
         table=TABLE, list=", ".join(f"'host_{n:07}'" for n in range(9_900))
     ),
     "slow to compile": "SELECT " + ", ".join(["time + 1h - 1h"] * 2_200) + f" FROM {TABLE} LIMIT 1",
-    "regular expression": f"SELECT count(*) FROM {TEN_MILLION} WHERE regexp_like(rpad('', 200, 'a'), '(a+)+$|(a|aa)+b')",
-    "pattern of each row": f"SELECT count(*) FROM {TEN_MILLION} WHERE regexp_like('aaaa', CAST(a * b AS varchar) || '(a|b)*')",
-    "rpad of a megabyte": f"SELECT max(length(rpad(CAST(a AS varchar), 1000000, 'xyz'))) FROM {_numbers(10_000, 'a')}",
-    "array_agg": f"SELECT cardinality(array_agg(rpad(CAST(a AS varchar), 100, 'x'))) FROM {HUNDRED_MILLION}",
-    "array_join": f"SELECT length(array_join(array_agg(CAST(a AS varchar)), ',')) FROM {HUNDRED_MILLION} GROUP BY b % 100",
-    "sort": f"SELECT a, b FROM {HUNDRED_MILLION} ORDER BY xxhash64(to_utf8(CAST(a AS varchar))), b % 77 DESC",
-    "hash aggregation": f"SELECT count(*) FROM (SELECT a * b * 7919 % 99999989 AS k, max(a) FROM {HUNDRED_MILLION} GROUP BY 1)",
-    "window": f"SELECT max(r) FROM (SELECT row_number() OVER (PARTITION BY a % 10 ORDER BY b DESC, a) AS r FROM {HUNDRED_MILLION})",
-    "large result": f"SELECT a, b, rpad('', 100, 'x') FROM {TEN_MILLION}",
-    "one giant row": f"SELECT array_agg(a) FROM {TEN_MILLION}",
-    "large arrays": f"SELECT max(cardinality(array_sort(flatten(repeat(repeat(a, 1000), 900))))) FROM {_numbers(10_000, 'a')}",
-    "large maps": f"SELECT count(map_agg(CAST(a AS varchar), b)) FROM {HUNDRED_MILLION} GROUP BY b",
-    "JSON of a long text": f"SELECT count(json_extract({LONG_JSON} || CAST(a AS varchar), '$[5]')) FROM {_numbers(10_000, 'a')}",
-    "JSON of each row": f"SELECT count(json_extract_scalar('{{\"k\":[' || CAST(a * b AS varchar) || ']}}', '$.k[0]')) FROM {TEN_MILLION}",
-    "URL of each row": f"SELECT count(url_extract_parameter('http://h/?k=' || CAST(a * b AS varchar), 'k')) FROM {TEN_MILLION}",
-    "format of each row": f"SELECT count(format('%,d %s %.3f', a * b, 'x', a * 1.5e0)) FROM {TEN_MILLION}",
+    "regular expression": f"SELECT count(*) FROM {MANY} WHERE regexp_like(rpad('', 200, 'a'), '(a+)+$|(a|aa)+b')",
+    "pattern of each row": f"SELECT count(*) FROM {MANY} WHERE regexp_like('aaaa', CAST(a * b AS varchar) || '(a|b)*')",
+    "rpad of a megabyte": f"SELECT max(length(rpad(CAST(a AS varchar), 1000000, 'xyz'))) FROM {ROWS}",
+    "array_agg": f"SELECT cardinality(array_agg(rpad(CAST(a AS varchar), 100, 'x'))) FROM {PAIRS}",
+    "array_join": f"SELECT length(array_join(array_agg(CAST(a AS varchar)), ',')) FROM {PAIRS} GROUP BY b % 100",
+    "sort": f"SELECT a, b FROM {PAIRS} ORDER BY xxhash64(to_utf8(CAST(a AS varchar))), b % 77 DESC",
+    "hash aggregation": f"SELECT count(*) FROM (SELECT a * b * 7919 % 99999989 AS k, max(a) FROM {PAIRS} GROUP BY 1)",
+    "window": f"SELECT max(r) FROM (SELECT row_number() OVER (PARTITION BY a % 9 ORDER BY b DESC) AS r FROM {PAIRS})",
+    "large result": f"SELECT a, b, rpad('', 100, 'x') FROM {MANY}",
+    "one giant row": f"SELECT array_agg(a) FROM {MANY}",
+    "large arrays": f"SELECT max(cardinality(array_sort(flatten(repeat(repeat(a, 1000), 100))))) FROM {ROWS}",
+    "large maps": f"SELECT max(cardinality(map_agg(CAST(a AS varchar), b))) FROM {PAIRS} GROUP BY b",
+    "JSON of a long text": f"SELECT count(json_extract({LONG_JSON} || CAST(a AS varchar), '$[5]')) FROM {ROWS}",
+    "JSON of each row": f"SELECT count(json_extract_scalar('[' || CAST(a * b AS varchar) || ']', '$[0]')) FROM {MANY}",
+    "URL of each row": f"SELECT count(url_extract_parameter('x://h/?k=' || CAST(a * b AS varchar), 'k')) FROM {MANY}",
+    "format of each row": f"SELECT count(format('%,d %s %.3f', a * b, 'x', a * 1.5e0)) FROM {MANY}",
     "levenshtein_distance": (
         "SELECT max(levenshtein_distance(rpad(CAST(a AS varchar), 999, 'é'), rpad(CAST(b AS varchar), 999, 'è'))) "
-        f"FROM {TEN_MILLION}"
+        f"FROM {MANY}"
     ),
-    "xxhash64 of long texts": f"SELECT max(xxhash64(to_utf8(rpad(CAST(a AS varchar), 900000, 'x')))) FROM {_numbers(10_000, 'a')}",
-    "numeric_histogram": f"SELECT numeric_histogram(10, a * 1.37e0 * b) FROM {TEN_MILLION}",
+    "xxhash64 of long texts": f"SELECT max(xxhash64(to_utf8(rpad(CAST(a AS varchar), 65000, 'x')))) FROM {ROWS}",
+    "numeric_histogram": f"SELECT numeric_histogram(10, a * 1.37e0 * b) FROM {MANY}",
     "interpolation": (
         f"SELECT hostname, interpolate_spline_cubic(create_time_series(time, usage_user), "
         f"sequence(min(time), max(time), 1s)) FROM {TABLE} CROSS JOIN {_numbers(200, 'a')} GROUP BY hostname, a"
     ),
-    "combinations": f"SELECT max(cardinality(combinations(sequence(1, 40 + a % 2), 4))) FROM {_numbers(10_000, 'a')}",
-    "soundex of long texts": f"SELECT max(soundex(rpad(CAST(a AS varchar), 900000, 'xyz'))) FROM {_numbers(10_000, 'a')}",
+    "combinations": f"SELECT max(cardinality(combinations(sequence(1, 30 + a % 7), 4))) FROM {ROWS}",
+    "soundex of long texts": f"SELECT max(soundex(rpad(CAST(a AS varchar), 65000, 'xyz'))) FROM {ROWS}",
     "split_to_map": (
-        f"SELECT max(cardinality(split_to_map(array_join(transform(sequence(1, 10000), x -> CAST(x * a AS varchar) "
-        f"|| '=1'), ','), ',', '='))) FROM {_numbers(10_000, 'a')}"
+        f"SELECT max(cardinality(split_to_map(array_join(transform(sequence(1, 5000), x -> CAST(x * a AS varchar) "
+        f"|| '=1'), ','), ',', '='))) FROM {ROWS}"
     ),
     "UNLOAD": f"UNLOAD (SELECT * FROM {TABLE}, {_numbers(500, 'a')}) TO 's3://out/all' WITH (format = 'CSV')",
 }  # fmt: skip
@@ -105,10 +105,9 @@ class Phase:
 
     p50_ms: float
     p99_ms: float
-    worst_ms: float
     answers: list[str]
-    cancel_s: float | None = None
-    left_mib: float = 0.0
+    cancel_s: float | None
+    left_mib: float
 
 
 @dataclass
@@ -136,23 +135,20 @@ def main(seconds: float, names: list[str]) -> None:
             print(f"  {queries.load(server, HOURS):,} records; {RATE} writes of 100 records a second", flush=True)
             with _writer(server) as writer:
                 _write(writer, WARM_UP)
-                alone = _measured(server, writer, seconds, [])
-                _show("no query", alone, None)
-                for name, text in HOSTILE.items():
+                together = (2 * list(HOSTILE.values()))[:TOGETHER]
+                for name, texts in [(name, [text]) for name, text in HOSTILE.items()] + [("together", together)]:
                     if not names or name in names:
-                        _show(name, _measured(server, writer, seconds, [text]), alone)
-                if not names or "together" in names:
-                    texts = [text for _, text in zip(range(TOGETHER), 2 * list(HOSTILE.values()), strict=False)]
-                    _show(f"{TOGETHER} at once", _measured(server, writer, seconds, texts), alone)
+                        alone = _measured(server, writer, seconds, [])
+                        _show(name, _measured(server, writer, seconds, texts), alone)
 
 
-def _show(name: str, phase: Phase, alone: Phase | None) -> None:
-    ratio = "" if alone is None else f"  x{phase.p99_ms / alone.p99_ms:5.1f}"
-    cancel = "" if phase.cancel_s is None else f"  cancelled in {phase.cancel_s:.2f} s"
-    answer = f"  {len(phase.answers)} answers, {phase.answers[0][:90]}" if phase.answers else ""
+def _show(name: str, phase: Phase, alone: Phase) -> None:
+    cancel = "" if phase.cancel_s is None else f"cancelled in {phase.cancel_s:.2f} s"
     print(
-        f"  {name:24} p50 {phase.p50_ms:7.1f} ms  p99 {phase.p99_ms:7.1f} ms{ratio:8}  worst {phase.worst_ms:7.1f} ms"
-        f"{cancel}  memory {phase.left_mib:+.0f} MiB{answer}",
+        f"  {name:23} p50 {alone.p50_ms:5.1f} > {phase.p50_ms:5.1f} ms"
+        f"  p99 {alone.p99_ms:5.1f} > {phase.p99_ms:5.1f} ms"
+        f"  x{phase.p99_ms / alone.p99_ms:4.1f}  {cancel:19}  {phase.left_mib:+5.0f} MiB  {len(phase.answers)} answers:"
+        f" {phase.answers[0][:80]}",
         flush=True,
     )
 
@@ -173,7 +169,7 @@ def _measured(server: ServerProcess, writer: Connection, seconds: float, texts: 
         time.sleep(FREED_S)
     left = psutil.Process(server.pid).memory_info().rss - before
     answers = [answer for one in asked for answer in one.answers]
-    return Phase(p50_ms, p99_ms, max(taken_ms), answers, cancel_s, left / MIB)
+    return Phase(p50_ms, p99_ms, answers, cancel_s, left / MIB)
 
 
 def _cancel(server: ServerProcess, threads: list[threading.Thread]) -> float | None:

@@ -254,6 +254,10 @@ class Instance:
             self._jobs,
         )
 
+    def refusal(self) -> str | None:
+        """Why the server is not ready for all requests, None if it is. As `Store.refusal`."""
+        return self.store.refusal()
+
     def secret_of(self, access_key_id: str) -> str | None:
         """The secret of an access key of the account, or None."""
         return self.catalog.keys.secret_of(access_key_id)

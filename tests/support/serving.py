@@ -164,8 +164,13 @@ class MemoryInstance:
             self.catalog, self.ingest, NoBuckets(), self.clock, config.limits, lambda: randomness(16).hex()
         )
 
+        self.refused_for: str | None = None
+
     def facts(self):
         return FACTS
+
+    def refusal(self):
+        return self.refused_for
 
     def secret_of(self, access_key_id):
         return SECRET if access_key_id == KEY else None

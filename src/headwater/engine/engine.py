@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -24,13 +25,19 @@ from headwater.engine.faults import fault_of, is_end_of_database, streamed
 from headwater.engine.filesystem import SCHEME, BlockFileSystem, fault_among
 from headwater.engine.functions import ARROW_FUNCTIONS
 from headwater.engine.macros import statements
-from headwater.engine.relations import Relations
-from headwater.errors import Conflict, QueryFailed
+from headwater.engine.pace import RUN_VARIABLE, Pace
+from headwater.engine.relations import Relations, quoted
+from headwater.errors import Conflict, Fault, QueryFailed
 from headwater.model.scan import Scan
+from headwater.threads import stand_back
 
 _log = structlog.get_logger()
 
 BATCH_ROWS = 65_536
+
+LONG_STATEMENT = 20_000
+"""Characters of a statement above which it is handed over as a value: the engine parses a statement while all other
+Python waits, which for 200,000 characters are 0.2 s, but a statement in a value without the interpreter."""
 
 INTERRUPT_AGAIN_S = 0.02
 """An interrupt that comes before the engine has begun is lost, so it is repeated until the run has ended."""
@@ -121,7 +128,8 @@ class Engine:
 
     def __init__(self, *, threads: int, memory_bytes: int) -> None:
         self._blocks = BlockFileSystem()
-        self._open = partial(_open, threads, memory_bytes, self._blocks)
+        self._pace = Pace()
+        self._open = partial(_open, threads, memory_bytes, self._blocks, self._pace)
         self._database = self._open()
         self._lock = threading.Lock()
         self._watch = _Watch()
@@ -144,7 +152,10 @@ class Engine:
         """
         run = run or Run()
         # The outermost: the engine's threads may read until the cursor is closed.
-        with self._blocks.serving(part for scan in scans.values() for part in scan.blocks) as served:
+        with (
+            self._blocks.serving(part for scan in scans.values() for part in scan.blocks) as served,
+            self._pace.run(lambda: run.is_over) as number,
+        ):
             with self._lock:
                 database = self._database
                 cursor = database.cursor()
@@ -152,17 +163,16 @@ class Engine:
             self._watch.add(run)
             try:
                 with _engine_errors():
+                    cursor.execute(f"SET VARIABLE {RUN_VARIABLE} = {number}")
                     yield _rows(cursor, sql, scans)
-            except duckdb.InterruptException as fault:
-                if run.is_cancelled:
-                    raise Conflict("The query was cancelled") from fault
-                raise QueryFailed(f"Query timed out after {timeout_s:g} seconds") from fault
             except duckdb.Error as fault:
-                if (of_block := fault_among(served)) is not None:
-                    raise of_block from fault
                 if is_end_of_database(fault):
                     _log.error("database_ended", reason=str(fault))
                     self._replace(database)
+                if isinstance(fault, duckdb.InterruptException) or run.is_over:
+                    raise _ended(run, timeout_s) from fault
+                if (of_block := fault_among(served)) is not None:
+                    raise of_block from fault
                 raise fault_of(fault) from fault
             finally:
                 self._watch.remove(run)
@@ -182,6 +192,13 @@ class Engine:
         self._database.close()
 
 
+def _ended(run: Run, timeout_s: float) -> Fault:
+    """Why a run has ended that was told to."""
+    if run.is_cancelled:
+        return Conflict("The query was cancelled")
+    return QueryFailed(f"Query timed out after {timeout_s:g} seconds")
+
+
 @contextmanager
 def _engine_errors() -> Iterator[None]:
     """What goes wrong while rows are read is an error of the engine, though Arrow raises it."""
@@ -197,7 +214,10 @@ def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, scans: Mapping[str, Scan]
     relations = Relations(scans)
     for name, table in relations.tables.items():
         cursor.register(name, table)
-    parsed = cursor.extract_statements(relations.statement(sql))
+    statement = relations.statement(sql)
+    if len(statement) > LONG_STATEMENT:
+        statement = f"FROM query({quoted(statement)})"
+    parsed = cursor.extract_statements(statement)
     assert len(parsed) == 1, "a plan is one statement"
     assert parsed[0].type == duckdb.StatementType.SELECT, "a plan only reads"
     return cursor.sql(parsed[0]).to_arrow_reader(BATCH_ROWS)
@@ -208,10 +228,16 @@ DISABLED_OPTIMIZERS = "common_subexpressions,outer_join_simplification"
 turns a LEFT JOIN with `IS NULL` on its right side into an anti-join that loses the right side's own conditions."""
 
 
-def _open(threads: int, memory_bytes: int, blocks: BlockFileSystem) -> duckdb.DuckDBPyConnection:
+def _open(threads: int, memory_bytes: int, blocks: BlockFileSystem, pace: Pace) -> duckdb.DuckDBPyConnection:
+    """A locked database. Its threads have the priority of the thread that opens it."""
+    with ThreadPoolExecutor(1, initializer=stand_back) as pool:
+        return pool.submit(_opened, threads, memory_bytes, blocks, pace).result()
+
+
+def _opened(threads: int, memory_bytes: int, blocks: BlockFileSystem, pace: Pace) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(":memory:")
     _configure(database, threads, memory_bytes)
-    _define(database)
+    _define(database, pace)
     database.register_filesystem(blocks)
     _lock(database)
     return database
@@ -236,16 +262,17 @@ def _configure(database: duckdb.DuckDBPyConnection, threads: int, memory_bytes: 
         database.execute(f"SET {name} = {value}")
 
 
-def _define(database: duckdb.DuckDBPyConnection) -> None:
+def _define(database: duckdb.DuckDBPyConnection, pace: Pace) -> None:
     for function in ARROW_FUNCTIONS:
         database.create_function(
-            function.name,
-            function.compute,
-            list(function.arguments),
+            function.own_name,
+            function.paced(pace),
+            ["BIGINT", *function.arguments],
             function.result,
             type=PythonUDFType.ARROW,
             null_handling=FunctionNullHandling.SPECIAL,
         )
+        database.execute(function.macro())
     for statement in statements():
         database.execute(statement)
 

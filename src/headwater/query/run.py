@@ -19,7 +19,7 @@ import structlog
 from headwater.catalog.catalog import Catalog
 from headwater.config import QuerySettings
 from headwater.engine.engine import Engine
-from headwater.errors import Conflict, Invalid, NotFound, Throttled
+from headwater.errors import Conflict, Invalid, NotFound, QueryFailed, Throttled
 from headwater.model.facts import QueryFacts
 from headwater.model.insights import Insights
 from headwater.model.limits import Limits
@@ -39,6 +39,7 @@ from headwater.query.unload import COLUMNS as UNLOAD_COLUMNS
 from headwater.sealing import Randomness, SealingKey
 from headwater.sql.compile import Compiler, Names, ParameterValue, Prepared, QueryPlan, UnloadPlan
 from headwater.storage.store import Store
+from headwater.threads import stand_back
 
 _log = structlog.get_logger("query")
 
@@ -46,7 +47,7 @@ CALL_LIMIT_S = 50.0
 """So long a call waits for its query; clients give up after 60 s."""
 
 FIRST_PAGE_LIMIT_S = 5.0
-"""So long the first call waits that names MaxRows. Its client expects an empty page, and learns of it what to cancel."""
+"""So long the first call waits that names MaxRows. Its client expects an empty page, and learns what to cancel."""
 
 GONE_CHECK_S = 0.25
 """So often a waiting call looks whether its client is still there."""
@@ -54,6 +55,9 @@ GONE_CHECK_S = 0.25
 WAITING_QUERIES = 32
 
 INSIGHTS_INTERVAL_S = 1.0
+
+UNABLE = "Unable to poll results for a cancelled query."
+"""Source: the description of ConflictException in the SDK."""
 
 _CANCELLED_KEPT = 1_000
 
@@ -126,7 +130,7 @@ class Queries:
         self._executor = Executor(catalog, store, engine, clock, settings, spool, buckets, randomness)
         key = SealingKey(token_key)
         self._cursors = Cursors(key, clock, settings.memory_bytes, randomness, lambda run: spool.forget(run.query_id))
-        self._pool = ThreadPoolExecutor(settings.concurrency, "query")
+        self._pool = ThreadPoolExecutor(settings.concurrency, "query", stand_back)
         self._admission = threading.Semaphore(settings.concurrency + WAITING_QUERIES)
         self._lock = threading.Lock()
         self._active: dict[str, tuple[Run, Execution]] = {}
@@ -309,6 +313,7 @@ class Queries:
             try:
                 run.result.exception(timeout=GONE_CHECK_S)
             except FutureTimeout:
+                self._check_goes_on(run)
                 if not is_wanted():
                     self._abandon(run)
             except CancelledError:
@@ -316,6 +321,19 @@ class Queries:
             else:
                 return True
         return False
+
+    def _check_goes_on(self, run: Run) -> None:
+        """Raises Conflict or QueryFailed for a run that is cancelled or past its time, though the engine works on.
+
+        It stops between its batches, which with large values may be seconds apart; nobody waits for that.
+        """
+        with self._lock:
+            active = self._active.get(run.query_id)
+        if active is None or not active[1].engine_run.is_over:
+            return
+        if active[1].engine_run.is_cancelled:
+            raise Conflict(UNABLE)
+        raise QueryFailed(f"Query timed out after {self._settings.timeout_s:g} seconds")
 
     def _abandon(self, run: Run) -> None:
         with self._lock:
@@ -355,4 +373,4 @@ def _result_of(run: Run) -> Result:
     try:
         return run.result.result()
     except (CancelledError, Conflict) as error:
-        raise Conflict("Unable to poll results for a cancelled query.") from error
+        raise Conflict(UNABLE) from error

@@ -24,6 +24,7 @@ from headwater.server.metrics import Metrics
 from headwater.server.needs import Instance
 from headwater.server.operations import OPERATIONS, OWN_OPERATIONS, Operation
 from headwater.server.write_api import Call
+from headwater.threads import stand_back
 from headwater.wire import codec, faults, sigv4
 
 TARGET_PREFIX = "Timestream_20181101."
@@ -60,7 +61,7 @@ class Chain:
         self._quick = ThreadPoolExecutor(QUICK_THREADS, "request")
         # A query's thread waits for its result, so there is one for each that `query` lets run or wait.
         self._slow_limit = instance.config.query.concurrency + WAITING_QUERIES
-        self._slow = ThreadPoolExecutor(self._slow_limit, "query-request")
+        self._slow = ThreadPoolExecutor(self._slow_limit, "query-request", stand_back)
         self._slow_count = 0
         self._waiting_bytes = 0
         self.is_draining = False
@@ -151,14 +152,20 @@ class Chain:
             raise Denied("Metrics are told to the server's own machine only, or at the address of metrics_listen.")
 
     def _probe(self, target: str) -> _Reply:
-        """The two paths for service managers; they need no signature and tell no names. Source: reliability.md 7."""
+        """The two paths for service managers; they need no signature and tell no names. Source: reliability.md 7.
+
+        A server that is not ready is alive: to start it again would help nobody.
+        """
         match target:
             case "/health":
                 return _Reply(200, b'{"status":"alive"}')
             case "/ready" if self.is_draining:
                 return _Reply(503, b'{"status":"stopping"}')
             case "/ready":
-                return _Reply(200, b'{"status":"ready"}')
+                reason = self._instance.refusal()
+                if reason is None:
+                    return _Reply(200, b'{"status":"ready"}')
+                return _Reply(503, codec.encode({"status": "not ready", "reason": reason}))
         raise UnknownOperation("")
 
     async def _quickly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:

@@ -222,6 +222,9 @@ class Instance(Protocol):
     def facts(self) -> Facts:
         """How the server stands, as numbers. Quick, and changes nothing."""
 
+    def refusal(self) -> str | None:
+        """Why no records are taken now; None if they are. Quick enough for the event loop."""
+
     def secret_of(self, access_key_id: str) -> str | None: ...
 
     def create_table(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from headwater.files import LocalFiles, Source
 from headwater.model.scan import BlockPart, Scan, ScanRequest, TimeRange
 from headwater.model.table import TIME, Column, ColumnKind, TableId
 from headwater.model.types import Scalar
+from headwater.threads import NICENESS
 
 HOST = Column("Host", ColumnKind.DIMENSION, Scalar.VARCHAR, "Host_2")
 CPU = Column("cpu", ColumnKind.MULTI, Scalar.DOUBLE, "cpu")
@@ -368,3 +371,58 @@ def test_a_trivial_query_takes_milliseconds(engine: Engine) -> None:
 
     once()
     assert statistics.median(once() for _ in range(50)) < 0.05, "the target is 3 ms on an idle machine"
+
+
+SLOW_IN_PYTHON = (
+    "SELECT max(arrow_levenshtein_distance(repeat('é', 990) || CAST(range AS VARCHAR), repeat('è', 990))) "
+    "FROM range(2000)"
+)
+"""Minutes for one batch."""
+
+
+def test_a_function_in_python_ends_with_its_run(engine: Engine) -> None:
+    run = Run()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(engine.run, SLOW_IN_PYTHON, {}, timeout_s=60, run=run)
+        time.sleep(0.3)
+        cancelled = time.monotonic()
+        run.cancel()
+        with pytest.raises(Conflict, match="cancelled"):
+            answer.result(timeout=30)
+        assert time.monotonic() - cancelled < 2
+    with pytest.raises(QueryFailed, match=r"^Query timed out after 0\.2 seconds$"):
+        engine.run(SLOW_IN_PYTHON, {}, timeout_s=0.2)
+
+
+def test_what_a_function_in_python_makes_is_limited(engine: Engine) -> None:
+    """The engine does not count it."""
+    with pytest.raises(QueryFailed, match="Query exceeded the memory limit of the server"):
+        engine.run("SELECT max(len(arrow_combinations(30 + range % 7, 4))) FROM range(2000)", {}, timeout_s=60)
+
+
+def test_a_function_in_python_takes_texts_of_a_limited_length(engine: Engine) -> None:
+    assert rows(engine, "SELECT arrow_crc32(repeat('0', 65536))")
+    with pytest.raises(QueryFailed, match=r"^A text of more than 65536 characters is too long for this function$"):
+        engine.run("SELECT arrow_crc32(repeat('0', 65538))", {}, timeout_s=9)
+
+
+def test_a_long_statement_is_the_same(engine: Engine) -> None:
+    """It takes another way into the engine: order, names and faults stay."""
+    listed = ", ".join(f"'it''s {n}'" for n in range(3_000))
+    text = (
+        f"SELECT range AS a, range + 1 AS a FROM range(100000) WHERE 'it''s 7' IN ({listed}) ORDER BY range % 7, range"
+    )
+    found = engine.run(text, {}, timeout_s=30)
+    assert found.column(0).to_pylist() == sorted(range(100_000), key=lambda n: (n % 7, n))
+    assert found.column(1)[0].as_py() == 1
+    with pytest.raises(QueryFailed, match=r"^Division by zero$"):
+        engine.run(f"SELECT range // (range - range) FROM range(9) WHERE '1' NOT IN ({listed})", {}, timeout_s=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+def test_the_engine_stands_back(engine: Engine) -> None:
+    """Threads of its own have a lower priority than the one that asks."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    engine.run("SELECT count(*) FROM range(3000000)", {}, timeout_s=30)
+    found = {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in Path("/proc/self/task").iterdir()}
+    assert {own, own + NICENESS} <= found

@@ -59,7 +59,10 @@ def _joined(call: Call) -> str:
     texts = f"list_transform({{0}}, lambda item: coalesce({shown}, {{2}}))"
     if len(call.texts) == 2:
         texts = f"list_filter(list_transform({{0}}, lambda item: {shown}), lambda text: text IS NOT NULL)"
-    whole = joined(texts, "{1}", is_constant=call.is_constant(1))
+    # As it is written, because the engine's own join would not know a name for a constant.
+    is_constant = call.is_constant(1)
+    separator = call.texts[1].replace("{", "{{").replace("}", "}}") if is_constant else "{1}"
+    whole = joined(texts, separator, is_constant=is_constant)
     there = " AND ".join(f"{{{place}}} IS NOT NULL" for place in range(1, len(call.texts)))
     return use_once(f"CASE WHEN {there} THEN {whole} END", call.texts)
 
