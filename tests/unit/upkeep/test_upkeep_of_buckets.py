@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,9 @@ def test_a_damaged_object_is_set_aside_and_all_else_answers(kept: Kept, capsys: 
     instance = kept.opened()
     found = hosts(instance)
     instance.close()
-    assert len(found) == len(kept.hosts) - 1
-    assert found.items() <= kept.hosts.items()
+    # Every block here has one record, and which one comes first is a matter of names.
+    assert (Counter(kept.hosts) - Counter(found)).total() == 1
+    assert not Counter(found) - Counter(kept.hosts)
 
 
 @pytest.mark.parametrize("how", [[], ["--copy"]], ids=["as links", "as copies"])
