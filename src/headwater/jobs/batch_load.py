@@ -17,10 +17,9 @@ import structlog
 from headwater.catalog.catalog import Catalog
 from headwater.errors import Invalid, Unavailable
 from headwater.ingest.validate import required_dimension
-from headwater.ingest.write import Records
 from headwater.jobs.batch_load_csv import check_dialect
 from headwater.jobs.batch_load_model import check_model
-from headwater.jobs.batch_load_run import Run, Surroundings
+from headwater.jobs.batch_load_run import Run, Storing, Surroundings
 from headwater.jobs.patience import Stopped
 from headwater.model.batch_load import Load, ObjectPlace, Task, TaskStatus
 from headwater.model.limits import Limits
@@ -50,7 +49,7 @@ class BatchLoads:
     def __init__(
         self,
         catalog: Catalog,
-        records: Records,
+        records: Storing,
         buckets: Buckets,
         clock: Clock,
         limits: Limits,

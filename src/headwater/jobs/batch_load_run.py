@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -59,13 +59,21 @@ STORE_PATIENCE = 300
 CHANGED = "The file was changed while it was loaded."
 
 
+class Storing(Records, Protocol):
+    """What a load needs of the store."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether whoever is in no hurry should let it catch up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What every task needs."""
 
     tasks: BatchLoadTasks
     tables: TablesById
-    records: Records
+    records: Storing
     buckets: Buckets
     clock: Clock
     limits: Limits
@@ -254,8 +262,17 @@ class Run:
             table.retention, True, self._around.clock.now_ns(), limits.future_minutes * NS_PER_MINUTE
         )
         mapped = mapper.map(chunk, windows)
+        self._rest()
         stored = self._stored(mapped) if mapped.batches else None
         loading.waiting.append(_Submitted(chunk, mapped, stored))
+
+    def _rest(self) -> None:
+        """Let flushes catch up, so that a long load takes no more memory than a short one; not for ever."""
+        for _ in range(STORE_PATIENCE):
+            if not self._around.records.is_behind:
+                return
+            if self._stopping.wait(STORE_RETRY_S):
+                raise Stopped
 
     def _stored(self, mapped: Mapped) -> Future[list[Conflict]]:
         """Hand records to the store, again and again while it has no room."""

@@ -46,6 +46,9 @@ from headwater.wal.log import Log
 
 _log = structlog.get_logger("storage")
 
+BEHIND_BUDGETS = 2
+"""So many memory budgets of unflushed records, and loads in the background rest."""
+
 REPLAYED_BYTES = 8 * 1024 * 1024
 """A clean stop leaves no more than this in the log: about a third of a second of the next start."""
 
@@ -205,6 +208,11 @@ class Store:
         Raises NotFound, Corrupt, KeyUnusable, Unavailable.
         """
         return coverage(request, self._tables.get(request.table).series, dimension)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether flushes have fallen behind: a time to rest for whoever writes much and is in no hurry."""
+        return self.memtable_bytes > BEHIND_BUDGETS * self._settings.memory_budget_bytes
 
     @property
     def memtable_bytes(self) -> int:

@@ -20,6 +20,7 @@ from headwater.model.batch_load import BatchLoadLimits, Progress, TaskStatus
 from headwater.model.limits import Limits
 from headwater.model.table import Retention
 from headwater.model.time import NS_PER_HOUR
+from headwater.storage.store import Store
 
 DAY_MS = 86_400_000
 NOW = now_ms()
@@ -57,6 +58,14 @@ def test_rows_become_multi_measure_records(loads: Loads) -> None:
     assert task.progress == Progress(2, 2, 0, 0, 0, len(text))
     assert loads.rows() == [["a", "metrics", "1.5", "2"], ["b", "metrics", "-2000.0", "-7"]]
     assert not list((loads.folder / "buckets" / REPORTS).iterdir())
+
+
+def test_a_load_rests_while_flushes_are_behind(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind = [True] * 3
+    monkeypatch.setattr(Store, "is_behind", property(lambda _: bool(behind) and behind.pop()))
+    monkeypatch.setattr(batch_load_run, "STORE_RETRY_S", 0.001)
+    assert loads.loaded(lines(f"{NOW},a,0.5,1")).status is TaskStatus.SUCCEEDED
+    assert not behind
 
 
 def test_what_is_empty_is_left_out(loads: Loads) -> None:
