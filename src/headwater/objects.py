@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -200,7 +200,10 @@ class Objects:
                 with self._faults(*some):
                     obstore.delete(self._store, some)
             except ObjectMissing:
-                continue
+                # A folder's deletions end with the first key that is not there, whatever else is still to be done.
+                for key in some:
+                    with suppress(ObjectMissing), self._faults(key):
+                        obstore.delete(self._store, key)
 
     @contextmanager
     def _faults(self, *keys: str) -> Iterator[None]:

@@ -98,6 +98,8 @@ def test_deleting_names_what_is_there_and_what_is_not(objects: Objects) -> None:
         objects.put(key, b"x")
     objects.delete("a", "nothing", "c")
     assert [stat.key for stat in objects.list()] == ["b"]
+    objects.delete("nothing", *(f"none{number}" for number in range(50)), "b")
+    assert list(objects.list()) == []
 
 
 def test_a_writer_makes_one_object_of_many_parts(objects: Objects) -> None:
