@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 
@@ -139,7 +140,7 @@ def test_a_cancelled_query_is_over_within_a_second(server: ServerProcess, query:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(told, lambda: server.client("timestream-query").query(QueryString=text))
         query_id = _next_begun(server, before)
-        time.sleep(0.5)  # so that the engine is in the middle of it
+        _await_work(server)
         cancelled_s = time.monotonic()
         query.cancel_query(QueryId=query_id)
         assert answer.result(20)[0] == "ConflictException"
@@ -181,6 +182,15 @@ def _next_begun(server: ServerProcess, before: list[str]) -> str:
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
     return begun[len(before)]
+
+
+def _await_work(server: ServerProcess) -> None:
+    """Until the server has worked for a while: the engine is in the middle of a query then."""
+    process, deadline_s = psutil.Process(server.pid), time.monotonic() + 10
+    begun_s = process.cpu_times().user
+    while process.cpu_times().user < begun_s + 0.4:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
 def test_faults_of_limits_leave_no_trace(limited: ServerProcess) -> None:

@@ -113,13 +113,20 @@ def is_up(server: ServerProcess) -> bool:
     return server.process is not None and server.process.poll() is None
 
 
+def await_bytes(path: Path, count: int) -> None:
+    end_s = time.monotonic() + SENDING_S
+    while path.stat().st_size < count:
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
 def fill_under_load(server: ServerProcess, folder: Path) -> None:
     """Fill the disk to the last byte, all at once; end the server by force, make room, and judge what is there."""
     journal = Journal(folder / "journal")
     with writing(server, journal, random.Random(1)) as writers:
         for writer in writers:
             writer.resume()
-        time.sleep(1.0)
+        await_bytes(folder / "journal", MIB)
         neighbour = fill(server, 0)
         # The log has room for most of a segment, so as much is sent as would fill one.
         end_s, sent_bytes = time.monotonic() + SENDING_S, (folder / "journal").stat().st_size

@@ -383,8 +383,10 @@ SLOW_IN_PYTHON = (
 def test_a_function_in_python_ends_with_its_run(engine: Engine) -> None:
     run = Run()
     with ThreadPoolExecutor(1) as pool:
+        began_s = time.process_time()
         answer = pool.submit(engine.run, SLOW_IN_PYTHON, {}, timeout_s=60, run=run)
-        time.sleep(0.3)
+        while time.process_time() < began_s + 0.3:
+            time.sleep(0.01)
         cancelled = time.monotonic()
         run.cancel()
         with pytest.raises(Conflict, match="cancelled"):
