@@ -150,6 +150,7 @@ class Executor:
             found = self._gathered(execution, part)
             if plan.newest_first is not None and found.rows.count == plan.newest_first.rows:
                 return found
+            self._spool.forget(execution.query_id)
         return self._gathered(execution, plan)
 
     def _gathered(self, execution: Execution, plan: QueryPlan) -> Result:

@@ -14,7 +14,7 @@ import pytest
 from headwater.config import load
 from headwater.errors import Conflict, Fault, Invalid, QueryFailed, Unavailable
 from headwater.instance import Instance
-from headwater.model.time import FixedClock
+from headwater.model.time import NS_PER_DAY, FixedClock
 from headwater.query.token import Caller
 from support.stores import NOW_NS, records, series
 
@@ -58,6 +58,16 @@ def test_a_query_that_starts_while_the_server_closes_is_not_run(instance: Instan
     instance.queries._executor.close()
     with pytest.raises(Unavailable):
         instance.queries.run(ME, "SELECT count(*) FROM db.t")
+
+
+def test_tries_that_gave_too_few_rows_leave_no_files(instance: Instance, tmp_path: Path):
+    times = [NOW_NS - at for at in range(9)] + [NOW_NS - 2 * NS_PER_DAY - at for at in range(9)]
+    table = instance.catalog.table("db", "t").id
+    instance.store.submit(table, [records([(series("a"), time_ns, 1, 2.0) for time_ns in times])]).result(10)
+    text = "SELECT rpad('', 900000, 'x') FROM db.t ORDER BY time DESC LIMIT 15"
+    page = instance.queries.run(ME, text)
+    assert len(list(page.rows)) + len(pages_of(instance, text, page.next_token)) == 15
+    assert len(list((tmp_path / "results").iterdir())) == 1
 
 
 def pages_of(instance: Instance, text: str, token: str | None, caller: Caller = ME) -> list[bytes]:
