@@ -14,7 +14,7 @@ from headwater.model.table import MeasureType
 from headwater.model.time import epoch_seconds
 from headwater.server import tokens
 from headwater.server.needs import Instance
-from headwater.server.write_api import Call, Members
+from headwater.server.write_api import Call, Members, present
 from headwater.wire import codec, shapes
 
 PAGE_SIZE = 20
@@ -60,7 +60,7 @@ def describe_batch_load_task(instance: Instance, request: shapes.DescribeBatchLo
         "RecordVersion": load.record_version,
         **_times(task),
     }
-    return {"BatchLoadTaskDescription": _told(description)}
+    return {"BatchLoadTaskDescription": present(description)}
 
 
 def list_batch_load_tasks(instance: Instance, request: shapes.ListBatchLoadTasksRequest, _: Call) -> Members:
@@ -170,7 +170,7 @@ def _summary(task: model.Task) -> Members:
         "TableName": task.table,
         **_times(task),
     }
-    return _told(members)
+    return present(members)
 
 
 def _times(task: model.Task) -> Members:
@@ -184,11 +184,11 @@ def _times(task: model.Task) -> Members:
 
 def _source_members(source: model.Source) -> Members:
     members: Members = {
-        "DataSourceS3Configuration": _told({"BucketName": source.bucket, "ObjectKeyPrefix": source.prefix}),
+        "DataSourceS3Configuration": present({"BucketName": source.bucket, "ObjectKeyPrefix": source.prefix}),
         "DataFormat": "CSV",
     }
     if source.dialect is not None:
-        members["CsvConfiguration"] = _told(
+        members["CsvConfiguration"] = present(
             {
                 "ColumnSeparator": source.dialect.column_separator,
                 "EscapeChar": source.dialect.escape_char,
@@ -201,7 +201,7 @@ def _source_members(source: model.Source) -> Members:
 
 
 def _report_members(report: model.ReportPlace) -> Members:
-    return _told(
+    return present(
         {
             "BucketName": report.bucket,
             "ObjectKeyPrefix": report.prefix,
@@ -218,7 +218,7 @@ def _model_configuration(load: model.Load) -> Members:
         return {"DataModelS3Configuration": {"BucketName": place.bucket, "ObjectKey": place.key}}
     of = load.model
     return {
-        "DataModel": _told(
+        "DataModel": present(
             {
                 "TimeColumn": of.time_column,
                 "TimeUnit": of.time_unit,
@@ -234,13 +234,13 @@ def _model_configuration(load: model.Load) -> Members:
 
 
 def _multi_members(multi: model.MultiMeasures) -> Members:
-    return _told(
+    return present(
         {"TargetMultiMeasureName": multi.name, "MultiMeasureAttributeMappings": _attribute_members(multi.attributes)}
     )
 
 
 def _mixed_members(mixed: model.MixedMeasure) -> Members:
-    return _told(
+    return present(
         {
             "MeasureName": mixed.measure_name,
             "SourceColumn": mixed.source,
@@ -260,8 +260,3 @@ def _attribute_members(attributes: tuple[model.Attribute, ...]) -> list[Members]
         }
         for one in attributes
     ]
-
-
-def _told(members: Members) -> Members:
-    """Those members that there are."""
-    return {name: value for name, value in members.items() if value is not None}

@@ -6,7 +6,7 @@ it runs like in `jobs/scheduled`; here are only their words on the wire.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from headwater.errors import Invalid
 from headwater.model.scheduled_query import (
@@ -26,7 +26,7 @@ from headwater.model.time import NS_PER_S, TIME_MAX_NS, TIME_MIN_NS, epoch_secon
 from headwater.server import tokens
 from headwater.server.needs import Instance
 from headwater.server.query_api import insights_members
-from headwater.server.write_api import Call, Members, tags_of
+from headwater.server.write_api import Call, Members, present, tags_of
 from headwater.wire import scheduled_shapes as shapes
 
 PAGE_SIZE = 100
@@ -159,8 +159,8 @@ def _common(found: Overview) -> Members:
         "Name": query.name,
         "CreationTime": epoch_seconds(query.created_ns),
         "State": query.state.value,
-        **_present({"PreviousInvocationTime": found.previous_s, "NextInvocationTime": found.next_s}),
-        "ErrorReportConfiguration": {"S3Configuration": _present(s3)},
+        **present({"PreviousInvocationTime": found.previous_s, "NextInvocationTime": found.next_s}),
+        "ErrorReportConfiguration": {"S3Configuration": present(s3)},
     }
 
 
@@ -184,7 +184,7 @@ def _target(target: TargetConfiguration) -> Members:
     }
     multi = target.multi_measure_mappings
     if multi is not None:
-        members["MultiMeasureMappings"] = _present(
+        members["MultiMeasureMappings"] = present(
             {
                 "TargetMultiMeasureName": multi.target_name,
                 "MultiMeasureAttributeMappings": _attributes(multi.attributes),
@@ -198,7 +198,7 @@ def _target(target: TargetConfiguration) -> Members:
 
 
 def _mixed(mapping: MixedMeasureMapping) -> Members:
-    return _present(
+    return present(
         {
             "MeasureName": mapping.measure_name,
             "SourceColumn": mapping.source_column,
@@ -211,7 +211,7 @@ def _mixed(mapping: MixedMeasureMapping) -> Members:
 
 def _attributes(attributes: Sequence[AttributeMapping]) -> list[Members]:
     return [
-        _present(
+        present(
             {
                 "SourceColumn": one.source_column,
                 "TargetMultiMeasureAttributeName": one.target_name,
@@ -224,7 +224,7 @@ def _attributes(attributes: Sequence[AttributeMapping]) -> list[Members]:
 
 def _run(instance: Instance, run: Run) -> Members:
     stats, report = run.stats, run.error_report
-    return _present(
+    return present(
         {
             "InvocationTime": run.invocation_s,
             "TriggerTime": run.trigger_ms / 1000,
@@ -248,7 +248,3 @@ def _run(instance: Instance, run: Run) -> Members:
 
 def _insights(instance: Instance, insights: RunInsights) -> Members:
     return insights_members(instance.config.server, insights.touched, insights.output_rows, insights.output_bytes)
-
-
-def _present(members: Mapping[str, object]) -> Members:
-    return {name: value for name, value in members.items() if value is not None}

@@ -6,7 +6,7 @@ raise the faults. Source of all shapes: write-api.md 3, 4, 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -29,6 +29,11 @@ Members = dict[str, object]
 
 PAGE_SIZE = 20
 ENDPOINT_CACHE_MINUTES = 1_440
+
+
+def present(members: Mapping[str, object]) -> Members:
+    """Those members that there are: an answer leaves out what has no value."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

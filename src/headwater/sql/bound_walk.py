@@ -88,6 +88,15 @@ def children(node: Expression) -> Iterator[Expression]:
             yield value
 
 
+def conjuncts(condition: Expression | None) -> Iterator[Expression]:
+    """The conditions that all hold where `condition` does; none without one."""
+    if isinstance(condition, Logical) and condition.operator == "AND":
+        for operand in condition.operands:
+            yield from conjuncts(operand)
+    elif condition is not None:
+        yield condition
+
+
 def walk(node: Expression) -> Iterator[Expression]:
     """`node` and all expressions below it, without those inside a subquery, in no promised order."""
     rest = [node]

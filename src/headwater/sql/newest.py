@@ -34,7 +34,6 @@ from headwater.sql.bound import (
     InSubquery,
     LambdaCall,
     Literal,
-    Logical,
     Projection,
     Quantified,
     ScalarSubquery,
@@ -44,7 +43,7 @@ from headwater.sql.bound import (
     SortKey,
     Windowed,
 )
-from headwater.sql.bound_walk import walk
+from headwater.sql.bound_walk import conjuncts, walk
 
 _FIRST_PLACES = ("row_number", "rank", "dense_rank")
 _SAME_FOR_ALL = ("max", "min", "arbitrary", "any_value")
@@ -125,7 +124,7 @@ def _of_first_places(outer: Select, source: Derived, values: Sequence[Any]) -> S
     counts = window.name in _FIRST_PLACES and _are_keys(window.partition_by, inner.source)
     if not counts or not places or not _is_by_newest(window.order_by, inner, inner.source):
         return None
-    return inner.source if any(_is_first(each, places[0], values) for each in _conjuncts(outer.where)) else None
+    return inner.source if any(_is_first(each, places[0], values) for each in conjuncts(outer.where)) else None
 
 
 def _is_first(condition: Expression, place: str, values: Sequence[Any]) -> bool:
@@ -171,7 +170,7 @@ def _is_by_newest(keys: Sequence[SortKey], select: Select, scan: Scan) -> bool:
 
 def _is_blind(where: Expression | None, scan: Scan) -> bool:
     """Whether the condition tells records of a series apart by nothing but a range of time."""
-    return all(_is_range(each, scan) or _are_keys([each], scan) for each in _conjuncts(where))
+    return all(_is_range(each, scan) or _are_keys([each], scan) for each in conjuncts(where))
 
 
 def _is_range(condition: Expression, scan: Scan) -> bool:
@@ -202,14 +201,6 @@ def _are_keys(expressions: Iterable[Expression], scan: Scan) -> bool:
 def _is_time(expression: Expression, scan: Scan) -> bool:
     name = next(slot.name for column, slot in scan.columns if column == TIME)
     return isinstance(expression, SlotRef) and expression.slot.name == name
-
-
-def _conjuncts(condition: Expression | None) -> Iterator[Expression]:
-    if isinstance(condition, Logical) and condition.operator == "AND":
-        for operand in condition.operands:
-            yield from _conjuncts(operand)
-    elif condition is not None:
-        yield condition
 
 
 def _windows(select: Select) -> Iterator[Windowed]:

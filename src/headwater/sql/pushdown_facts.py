@@ -15,6 +15,7 @@ from headwater.model.scan import TimeRange
 from headwater.model.time import NS_PER_DAY, TIME_MAX_NS, TIME_MIN_NS
 from headwater.model.types import Scalar
 from headwater.sql.bound import Call, Cast, Expression, Literal, Logical, SlotRef
+from headwater.sql.bound_walk import conjuncts
 
 Fact = TimeRange | frozenset[str]
 Facts = dict[str, Fact]
@@ -73,13 +74,11 @@ def _united(left: Fact, right: Fact) -> Fact:
 
 def equal_columns(condition: Expression) -> Iterator[tuple[str, str]]:
     """Pairs of columns that are equal wherever `condition` is true."""
-    if isinstance(condition, Logical) and condition.operator == "AND":
-        for operand in condition.operands:
-            yield from equal_columns(operand)
-    elif isinstance(condition, Call) and condition.name == "=":
-        left, right = condition.arguments
-        if isinstance(left, SlotRef) and isinstance(right, SlotRef):
-            yield left.slot.name, right.slot.name
+    for part in conjuncts(condition):
+        if isinstance(part, Call) and part.name == "=":
+            left, right = part.arguments
+            if isinstance(left, SlotRef) and isinstance(right, SlotRef):
+                yield left.slot.name, right.slot.name
 
 
 def spread(facts: Facts, pairs: Iterable[tuple[str, str]]) -> Facts:

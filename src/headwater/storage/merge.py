@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -52,6 +53,14 @@ class Output:
     """A new block id, and the path for it."""
 
 
+class _Form(NamedTuple):
+    """What all new blocks have in common: their columns, how doubles are stored, the series in order of rows."""
+
+    schema: pa.Schema
+    doubles: Doubles
+    series: list[DirectoryEntry]
+
+
 @dataclass(frozen=True, slots=True)
 class _Sorted:
     """Rows in order: `rank` is the place of each row's series among those of all inputs."""
@@ -72,10 +81,10 @@ def merge(
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(_Input(files, vault, live, gone))) for live, gone in inputs]
         series = _all_series(opened, output.dimension)
-        schema, doubles = _schema(opened, output.columns), _doubles(opened)
+        form = _Form(_schema(opened, output.columns), _doubles(opened), list(series.values()))
         for each in opened:
-            each.begin(series, schema, output)
-        writing = stack.enter_context(closing(_Writing(files, vault, output, schema, doubles, list(series.values()))))
+            each.begin(series, form.schema, output)
+        writing = stack.enter_context(closing(_Writing(files, vault, output, form)))
         for part in _in_order(opened):
             writing.add(part)
             step()
@@ -181,21 +190,11 @@ def _in_order(inputs: Sequence[_Input]) -> Iterator[_Sorted]:
 class _Writing:
     """The blocks being written, one at a time."""
 
-    def __init__(
-        self,
-        files: Files,
-        vault: Vault,
-        output: Output,
-        schema: pa.Schema,
-        doubles: Doubles,
-        series: list[DirectoryEntry],
-    ) -> None:
+    def __init__(self, files: Files, vault: Vault, output: Output, form: _Form) -> None:
         self._files = files
         self._vault = vault
         self._output = output
-        self._schema = schema
-        self._doubles = doubles
-        self._series = series
+        self._form = form
         self._waiting: list[_Sorted] = []
         self._waiting_rows = 0
         self._block: _OpenBlock | None = None
@@ -228,7 +227,7 @@ class _Writing:
         self._waiting = [_Sorted(rows.slice(count), rank[count:], time_ns[count:])]
         self._waiting_rows -= count
         if self._block is None:
-            self._block = _OpenBlock(self._files, self._vault, self._output, self._schema, self._doubles, self._series)
+            self._block = _OpenBlock(self._files, self._vault, self._output, self._form)
         self._block.write(_Sorted(rows.slice(0, count), rank[:count], time_ns[:count]))
         if self._block.bytes >= self._output.target_bytes:
             self._written.append(self._block.end())
@@ -238,19 +237,11 @@ class _Writing:
 class _OpenBlock:
     """One block being written, and its series directory as it grows."""
 
-    def __init__(
-        self,
-        files: Files,
-        vault: Vault,
-        output: Output,
-        schema: pa.Schema,
-        doubles: Doubles,
-        series: list[DirectoryEntry],
-    ) -> None:
+    def __init__(self, files: Files, vault: Vault, output: Output, form: _Form) -> None:
         self._output = output
-        self._series = series
+        self._series = form.series
         self._id, path = output.path_of()
-        self._file = BlockFile(files, vault, path, schema, doubles)
+        self._file = BlockFile(files, vault, path, form.schema, form.doubles)
         self._directory: list[DirectoryEntry] = []
         self._rank = -1
         self._rows = 0

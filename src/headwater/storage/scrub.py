@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from headwater.config import StorageSettings
 from headwater.errors import NotFound, Unavailable
 from headwater.files import Files
 from headwater.model.block import Block, Manifest
@@ -44,16 +45,15 @@ class Scrubber:
         clock: Clock,
         pace: Pace,
         path_of: Callable[[Block], Path],
-        bytes_per_s: float,
-        interval_s: float,
+        settings: StorageSettings,
     ) -> None:
         self._files = files
         self._manifest = manifest
         self._clock = clock
         self._pace = pace
         self._path_of = path_of
-        self._bytes_per_s = bytes_per_s
-        self._interval_s = interval_s
+        self._bytes_per_s = settings.scrub_bytes_per_s
+        self._interval_s = settings.scrub_interval_s
         self._due_s = float("-inf")
         self._lock = threading.Lock()
         self._damaged: dict[str, Block] = {}

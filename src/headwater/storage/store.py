@@ -82,15 +82,7 @@ class Store:
         self._expiry = Expiry(catalog, clock)
         self._committer = Committer(log, self.late, clock, self._tables.get, on_failure)
         self._pace = Pace(clock)
-        self._scrubber = Scrubber(
-            files,
-            manifest,
-            clock,
-            self._pace,
-            self._tables.path_of,
-            settings.scrub_bytes_per_s,
-            settings.scrub_interval_s,
-        )
+        self._scrubber = Scrubber(files, manifest, clock, self._pace, self._tables.path_of, settings)
         self._changes = Changes(
             files,
             vault,

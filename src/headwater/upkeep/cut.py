@@ -13,8 +13,8 @@ Reads no record and needs no key: what is encrypted stays so. The master key is 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -69,21 +69,30 @@ def back_up(
     require_folder(files, data)
     if data in (to, *to.parents):
         raise Invalid(f"{to} is in the data folder: a backup belongs elsewhere.")
-    check_vacant(files, to)
-    aside = to.with_name(to.name + TEMPORARY_SUFFIX)
-    check_vacant(files, aside)
-    made_ns = clock.now_ns()
-    files.make_directory(aside, site="backup.folder")
-    try:
-        contents = _Backup(files, data, aside, link).make(made_ns, with_key, wait)
+    with made_aside(files, to, "backup") as aside:
+        contents = _Backup(files, data, aside, link).make(clock.now_ns(), with_key, wait)
         write_contents(files, aside, contents)
-        files.rename(aside, to, site="backup.rename")
-        files.sync_directory(to.parent, site="backup.rename")
-    except BaseException:
-        if files.exists(aside, site="backup.undo"):
-            files.remove_tree(aside, site="backup.undo")
-        raise
     return contents
+
+
+@contextmanager
+def made_aside(files: Files, folder: Path, site: str) -> Iterator[Path]:
+    """A new folder to be filled in the block of code, which then takes the place of `folder`, durably; or none at all.
+
+    Raises Conflict if there is something at either place, OSError. `site` begins the names of the calls of the disk.
+    """
+    check_vacant(files, folder)
+    aside = folder.with_name(folder.name + TEMPORARY_SUFFIX)
+    check_vacant(files, aside)
+    files.make_directory(aside, site=f"{site}.folder")
+    try:
+        yield aside
+        files.rename(aside, folder, site=f"{site}.rename")
+        files.sync_directory(folder.parent, site=f"{site}.rename")
+    except BaseException:
+        if files.exists(aside, site=f"{site}.undo"):
+            files.remove_tree(aside, site=f"{site}.undo")
+        raise
 
 
 def check_vacant(files: Files, folder: Path) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from headwater.errors import Corrupt, Invalid, Unavailable
-from headwater.files import TEMPORARY_SUFFIX, Files
+from headwater.files import Files
 from headwater.storage.verify import hash_file
 from headwater.upkeep.contents import Contents, copy_file, read_contents
-from headwater.upkeep.cut import check_vacant
+from headwater.upkeep.cut import check_vacant, made_aside
 
 
 def verify(files: Files, backup: Path) -> tuple[Contents, list[str]]:
@@ -36,21 +36,12 @@ def restore(files: Files, backup: Path, data: Path) -> Contents:
     that is damaged, which names every file that is.
     """
     check_vacant(files, data)
-    aside = data.with_name(data.name + TEMPORARY_SUFFIX)
-    check_vacant(files, aside)
     if backup in (data, *data.parents):
         raise Invalid(f"{data} is in the backup.")
     contents = read_contents(files, backup)
-    files.make_directory(aside, site="restore.folder")
-    try:
+    with made_aside(files, data, "restore") as aside:
         _require_room(files, aside, contents.bytes)
         _copy(files, backup, aside, contents)
-        files.rename(aside, data, site="restore.rename")
-        files.sync_directory(data.parent, site="restore.rename")
-    except BaseException:
-        if files.exists(aside, site="restore.undo"):
-            files.remove_tree(aside, site="restore.undo")
-        raise
     return contents
 
 
