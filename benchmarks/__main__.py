@@ -22,6 +22,13 @@ RUNS = (
     ("-m", "benchmarks.restart"),
     ("-m", "benchmarks.compile"),
     ("-m", "benchmarks.control_plane"),
+    ("-m", "benchmarks.tsbs", "5", "3"),
+    ("-m", "benchmarks.storage_size", "6"),
+    ("-m", "benchmarks.storage_memory"),
+    ("-m", "benchmarks.storage_series"),
+    ("-m", "benchmarks.storage_late"),
+    ("-m", "benchmarks.storage_restart"),
+    ("-m", "benchmarks.batch_load", "500000"),
     ("benchmarks/validate.py", "0.5"),
     ("benchmarks/http_servers.py", "2"),
 )
