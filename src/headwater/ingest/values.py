@@ -100,7 +100,8 @@ def read_rows(types: Sequence[MeasureType], texts: Sequence[str], units_ns: Sequ
     """
     kinds, rows = set(types), len(units_ns)
     if len(kinds) == 1 and MeasureType.VARCHAR not in kinds:
-        units_ns = units_ns if len(types) == 1 else [unit_ns for unit_ns in units_ns for _ in types]
+        if MeasureType.TIMESTAMP in kinds and len(types) > 1:
+            units_ns = [unit_ns for unit_ns in units_ns for _ in types]
         return tuple(np.ascontiguousarray(_read_numbers(types[0], texts, units_ns).reshape(rows, -1).T))
     columns: dict[int, ValueColumn] = {}
     for kind in kinds:
@@ -117,6 +118,7 @@ def read_rows(types: Sequence[MeasureType], texts: Sequence[str], units_ns: Sequ
 def _read_numbers(
     measure_type: MeasureType, texts: Sequence[str], units_ns: Sequence[int]
 ) -> npt.NDArray[np.float64] | Int64s | npt.NDArray[np.bool_]:
+    """`units_ns` is asked of instants only: `units_ns[i]` is the unit of `texts[i]`."""
     match measure_type:
         case MeasureType.DOUBLE:
             return _read_doubles(texts)

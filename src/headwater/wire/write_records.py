@@ -227,19 +227,23 @@ def _quotes_in(body: bytes) -> int:
 def _quotes_of(request: WriteRecordsRequest) -> int:
     """Quotation marks of a body in which what was decoded occurs once and nothing else is said."""
     quotes = 2 * len(("DatabaseName", request.database, "TableName", request.table, "Records"))
+    quotes += sum(map(_quotes_of_member, request.members, _MEMBER_QUOTES))
+    quotes += sum([own.quotes for own in request.dimensions])
+    quotes += _MEASURE_QUOTES * sum(map(len, filter(None, request.members.measure_values)))
     if request.common is not _NOTHING_COMMON:
-        quotes += 2 + _member_quotes(Members.of([request.common]), [request.common_dimensions])
-    return quotes + _member_quotes(request.members, request.dimensions)
+        common = astuple(request.common)
+        quotes += 2 + sum([each for member, each in zip(common, _MEMBER_QUOTES, strict=True) if member is not None])
+        quotes += request.common_dimensions.quotes + _MEASURE_QUOTES * len(request.common.measure_values or ())
+    return quotes
 
 
-def _member_quotes(members: Members, dimensions: Sequence[Dimensions]) -> int:
-    """Two for the name of each member that is there, two for a text, and those of what lies deeper."""
-    quotes = 4 * sum(map(_count_of, members)) - 2 * sum(map(_count_of, (members.dimensions, members.version)))
-    quotes += 12 * sum(map(len, filter(None, members.measure_values))) - 2 * _count_of(members.measure_values)
-    return quotes + sum([own.quotes for own in dimensions])
+_MEMBER_QUOTES = (2, 4, 4, 4, 4, 4, 2, 2)
+"""In the order of `RecordShape`: two for the name of a member, two for its text. What lies deeper is counted apart."""
+
+_MEASURE_QUOTES = 12
 
 
-def _count_of(member: Sequence[object]) -> int:
-    """How many records have it."""
+def _quotes_of_member(member: Sequence[object], each: int) -> int:
+    """Of all records that have it."""
     # To count None among other things compares each; all() does not, and most members are in all records or in none.
-    return len(member) if all(member) else len(member) - member.count(None)
+    return each * (len(member) if all(member) else len(member) - member.count(None))
