@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count
+from typing import NamedTuple
+
+from msgspec import Struct
 
 from headwater.errors import Invalid
 from headwater.ingest import reasons
@@ -27,14 +30,14 @@ SERIES_MAX = 32_768
 LAYOUTS_MAX = 1_024
 NAME_CHARACTERS_MAX = 256
 NAMES_MAX = 256
+KEPT_BYTES_MAX = 4_096
 """Bounds of the caches and of what they keep: longer and more than that is rejected by the default limits anyway.
 
 A series shares its texts with the dimension list that `wire` keeps.
 """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Identity:
+class Identity(Struct, frozen=True, eq=False, gc=False):
     """A series, and why its records are rejected whatever else they hold: a limit, or None."""
 
     series: Series
@@ -73,7 +76,9 @@ class Known(dict[Dimensions, Identity]):
 
     def __missing__(self, own: Dimensions) -> Identity:
         common, measure_name, limits = self._made_of
-        made = _identity(common, own, measure_name, limits)
+        # Where nothing is common the series shares the tuple that `wire` keeps.
+        pairs = common.pairs + own.pairs if common.pairs else own.pairs
+        made = identity_of(pairs, measure_name, limits, common.json_bytes + own.json_bytes)
         if own.is_shared:
             self[own] = made
             if next(_additions) % SERIES_MAX == 0:
@@ -92,41 +97,53 @@ kept_known = lru_cache(maxsize=SERIES_MAX)(Known)
 _additions = count(1)
 
 
-def _identity(common: Dimensions, own: Dimensions, measure_name: str | None, limits: Limits) -> Identity:
-    # Where nothing is common the series shares the tuple that `wire` keeps.
-    pairs = common.pairs + own.pairs if common.pairs else own.pairs
+def identity_of(
+    pairs: tuple[tuple[str, str], ...], measure_name: str | None, limits: Limits, bytes_most: int | None = None
+) -> Identity:
+    """What identifies a record with these (name, value) pairs. Raises Invalid.
+
+    `bytes_most` is no less than their names and values take in UTF-8; who does not know it leaves it out.
+    """
     if not pairs:
         raise Invalid("At least one dimension is required for a record.")
+    if bytes_most is None:
+        bytes_most = _bytes_of(pairs)
     names = tuple([name for name, _ in pairs])
-    checked = _kept_dimension_names(names) if _are_keepable(names) else _dimension_names(names)
+    checked = _kept_dimension_names(names) if bytes_most <= KEPT_BYTES_MAX else _dimension_names(names)
     if measure_name is None:
         raise Invalid("A measure name is required for a record.")
     check_measure_name(measure_name)
-    return Identity(Series(measure_name, pairs), checked, _over_limit(names, pairs, measure_name, limits))
+    over_limit: str | None = None
+    if checked.characters_most > limits.dimension_name_bytes:
+        over_limit = reasons.name_too_long("dimension", limits.dimension_name_bytes)
+    elif byte_count(measure_name) > limits.measure_name_bytes:
+        over_limit = reasons.name_too_long("measure", limits.measure_name_bytes)
+    elif bytes_most > limits.dimension_bytes < _bytes_of(pairs):
+        over_limit = reasons.too_large(limits.dimension_bytes)
+    return Identity(Series(measure_name, pairs), checked.names, over_limit)
 
 
-def _over_limit(
-    names: tuple[str, ...], pairs: tuple[tuple[str, str], ...], measure_name: str, limits: Limits
-) -> str | None:
-    """Sizes of names, and of names and values of all dimensions together. Source: write-api.md 8."""
-    if max(map(len, names)) > limits.dimension_name_bytes:
-        return reasons.name_too_long("dimension", limits.dimension_name_bytes)
-    if byte_count(measure_name) > limits.measure_name_bytes:
-        return reasons.name_too_long("measure", limits.measure_name_bytes)
-    if byte_count("".join(chain.from_iterable(pairs))) > limits.dimension_bytes:
-        return reasons.too_large(limits.dimension_bytes)
-    return None
+def _bytes_of(pairs: tuple[tuple[str, str], ...]) -> int:
+    """Names and values of all dimensions together, in UTF-8. Source: write-api.md 8."""
+    return byte_count("".join(chain.from_iterable(pairs)))
 
 
-def _dimension_names(names: tuple[str, ...]) -> frozenset[str]:
-    """The names of a record's dimensions if there may be such, each once; they are ASCII then. Raises Invalid."""
+class _DimensionNames(NamedTuple):
+    """The names of a record's dimensions, and the length of the longest; they are ASCII."""
+
+    names: frozenset[str]
+    characters_most: int
+
+
+def _dimension_names(names: tuple[str, ...]) -> _DimensionNames:
+    """The names if there may be such, each once. Raises Invalid."""
     seen: set[str] = set()
     for name in names:
         check_dimension_name(name)
         if name in seen:
             raise Invalid(f"The dimension name {name} occurs more than once in a record.")
         seen.add(name)
-    return frozenset(seen)
+    return _DimensionNames(frozenset(seen), max(map(len, names)))
 
 
 _kept_dimension_names = lru_cache(maxsize=LAYOUTS_MAX)(_dimension_names)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from headwater.errors import Invalid, RejectedRecord
 from headwater.ingest import values
-from headwater.ingest.parts import Identity, Shape, byte_count, identity, multi_shape, single_shape
+from headwater.ingest.parts import Identity, Shape, byte_count, identity_of, multi_shape, single_shape
 from headwater.model.limits import Limits
 from headwater.model.record import Layout, RecordColumns
 from headwater.model.scheduled_query import AttributeMapping, TargetConfiguration
@@ -25,12 +25,10 @@ from headwater.model.table import MeasureType
 from headwater.model.types import OutputColumn
 from headwater.wire.datum import double_texts
 from headwater.wire.files import csv_lines
-from headwater.wire.write_records import Dimensions
 
 Value = float | int | bool | str
 Cells = Sequence[Value | None]
 
-_NOTHING = Dimensions((), 0, is_shared=False)
 _IDENTITIES_MAX = 32_768
 
 
@@ -199,7 +197,7 @@ class RowMapper:
         if known is None:
             if len(self._identities) >= _IDENTITIES_MAX:
                 self._identities.clear()
-            known = identity(_NOTHING, Dimensions(pairs, 0, is_shared=False), measure_name, self._limits)
+            known = identity_of(pairs, measure_name, self._limits)
             self._identities[measure_name, pairs] = known
         return known
 

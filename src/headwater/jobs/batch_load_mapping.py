@@ -16,14 +16,13 @@ import numpy.typing as npt
 
 from headwater.errors import Invalid
 from headwater.ingest import values
-from headwater.ingest.parts import Shape, byte_count, identity, multi_shape, single_shape
+from headwater.ingest.parts import Shape, byte_count, identity_of, multi_shape, single_shape
 from headwater.jobs.batch_load_csv import BadFile, Chunk
 from headwater.model.batch_load import DataModel, Dialect
 from headwater.model.limits import Limits
 from headwater.model.record import Int64s, RecordColumns, ValueColumn
 from headwater.model.series import Series
 from headwater.model.table import MeasureType, TimeWindows
-from headwater.wire.write_records import Dimensions
 
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
@@ -32,7 +31,6 @@ NO_VALUE = "The row has no value for any measure of the data model."
 NO_TIME = "Invalid time for record."
 OUTSIDE = "The record timestamp is outside the time range of the data ingestion window."
 
-_NO_DIMENSIONS = Dimensions((), 0, is_shared=False)
 _NO_SERIES = Series("", ())
 _KNOWN_MAX = 65_536
 
@@ -102,7 +100,7 @@ class _Known(dict[tuple[str, ...], tuple[Series, str | None]]):
         name, texts = (self.name, key) if self.name is not None else (key[0], key[1:])
         pairs = tuple([pair for pair in zip(self._dimensions, texts, strict=True) if pair[1]])
         try:
-            made = identity(_NO_DIMENSIONS, Dimensions(pairs, 0, is_shared=False), name or None, self._limits)
+            made = identity_of(pairs, name or None, self._limits)
             known = made.series, made.rejection(self._required)
         except Invalid as fault:
             known = _NO_SERIES, fault.message

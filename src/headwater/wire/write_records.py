@@ -89,16 +89,16 @@ Record = RecordShape[Raw]
 """A record with its dimensions still in JSON: `WriteRecordsRequest.dimensions` has them read."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Dimensions:
+class Dimensions(Struct, frozen=True, eq=False, gc=False):
     """A dimension list as sent: (name, value) pairs in the sender's order, nothing merged or judged.
 
     If `is_shared`, an equal list of another request is this very object, so that it can be the key of a cache.
-    `quotes` is how many quotation marks its JSON needs.
+    `quotes` is how many quotation marks its JSON needs, `json_bytes` how long that is: names and values take no more.
     """
 
     pairs: tuple[tuple[str, str], ...]
     quotes: int
+    json_bytes: int
     is_shared: bool
 
 
@@ -178,7 +178,7 @@ def _decode(body: bytes) -> WriteRecordsRequest:
 
 
 _NOTHING_COMMON = Record()
-_NO_DIMENSIONS = Dimensions((), 0, is_shared=True)
+_NO_DIMENSIONS = Dimensions((), 0, 0, is_shared=True)
 
 SHARED_LIST_BYTES_MAX = 2_048
 SHARED_LISTS_MAX = 32_768
@@ -212,7 +212,7 @@ def _read_list(text: bytes, is_shared: bool) -> Dimensions:
     dimensions = _dimensions_decoder.decode(text)
     typed = sum([one.dimension_value_type is not None for one in dimensions])
     pairs = tuple([(one.name, one.value) for one in dimensions])
-    return Dimensions(pairs, 8 * len(pairs) + 4 * typed, is_shared)
+    return Dimensions(pairs, 8 * len(pairs) + 4 * typed, len(text), is_shared)
 
 
 def _quotes_in(body: bytes) -> int:

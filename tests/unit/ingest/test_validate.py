@@ -294,6 +294,8 @@ def test_a_record_over_a_limit_is_rejected_and_the_others_are_not(reason, bad):
     [
         record(Dimensions=dimensions(a="v" * 2047)),
         record(Dimensions=dimensions(a="v" * 1023, b="v" * 1023)),
+        record(Dimensions=dimensions(a="é" * 1023)),
+        record(Dimensions=dimensions(a="\t" * 1023, b="v" * 1023)),
         record(Dimensions=dimensions(**{"n" * 60: "v"})),
         record(MeasureName="é" * 128),
         record(MeasureValue="v" * 2048, MeasureValueType="VARCHAR"),
