@@ -26,6 +26,9 @@ FULL_BUDGETS = 4
 QUERY_SHARES = 2
 """So many times the memory of queries: the engine's own, and results that are kept for their next pages."""
 
+DECODED_SHARES = 8
+"""Of a total for memory decoded columns take one part in so many, unless they are set."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -47,6 +50,8 @@ class ServerSettings:
     cell_endpoints: bool
     metrics: tuple[str, int] | None = None
     """Host and port of metrics' own listener; None: metrics are told where all else is."""
+    roles: Path | None = None
+    """The folder with the policies of roles; None: every role may do everything."""
 
     @property
     def scheme(self) -> str:
@@ -76,6 +81,8 @@ class StorageSettings:
     scrub_interval_s: float = 7 * 86_400
     disk_low_percent: int = 5
     disk_low_bytes: int = 512 * MIB
+    decoded_cache_bytes: int = 0
+    """For columns of blocks that queries read last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,14 +257,16 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
 
 
 def _share_memory(values: dict[str, Any], sources: Mapping[str, str]) -> None:
-    """Give records and queries, where they are not set, half each of what `memory_mb` leaves them.
+    """Give records and queries, where they are not set, half each of what `memory_mb` and the caches leave them.
 
     Each is counted at its most: records when they are refused, queries with the results that are kept. So however it
     is used, the total holds. Raises Invalid if what is set does not fit into it.
     """
     if not values["memory_mb"]:
         return
-    left = values["memory_mb"] - values["block_cache_mb"]
+    if sources["decoded_cache_mb"] == "default":
+        values["decoded_cache_mb"] = min(values["decoded_cache_mb"], values["memory_mb"] // DECODED_SHARES)
+    left = values["memory_mb"] - values["block_cache_mb"] - values["decoded_cache_mb"]
     is_set = {name for name in ("memory_budget_mb", "query_memory_mb") if sources[name] != "default"}
     if "query_memory_mb" not in is_set:
         of_records = FULL_BUDGETS * values["memory_budget_mb"] if "memory_budget_mb" in is_set else left // 2
@@ -266,7 +275,8 @@ def _share_memory(values: dict[str, Any], sources: Mapping[str, str]) -> None:
         values["memory_budget_mb"] = (left - QUERY_SHARES * values["query_memory_mb"]) // FULL_BUDGETS
     budget, query = values["memory_budget_mb"], values["query_memory_mb"]
     if budget < BUDGET_LEAST_MB or query < QUERY_LEAST_MB or FULL_BUDGETS * budget + QUERY_SHARES * query > left:
-        rule = f"block_cache_mb, {FULL_BUDGETS} x memory_budget_mb and {QUERY_SHARES} x query_memory_mb do not fit in"
+        of_both = f"{FULL_BUDGETS} x memory_budget_mb and {QUERY_SHARES} x query_memory_mb"
+        rule = f"block_cache_mb, decoded_cache_mb, {of_both} do not fit in"
         raise _bad("memory_mb", sources["memory_mb"], rule)
 
 
@@ -288,6 +298,7 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             public_address=values["public_address"],
             cell_endpoints=values["cell_endpoints"],
             metrics=values["metrics_listen"],
+            roles=values["roles"],
         ),
         wal=WalSettings(segment_bytes=values["log_segment_mb"] * MIB),
         storage=StorageSettings(
@@ -295,6 +306,7 @@ def _config(values: Mapping[str, Any], processors: int) -> Config:
             memory_budget_bytes=values["memory_budget_mb"] * MIB,
             log_limit_bytes=values["log_limit_mb"] * MIB,
             block_target_bytes=values["block_target_mb"] * MIB,
+            decoded_cache_bytes=values["decoded_cache_mb"] * MIB,
             scrub_bytes_per_s=values["scrub_mb_s"] * MIB,
             scrub_interval_s=values["scrub_days"] * 86_400,
             disk_low_percent=values["disk_low_percent"],

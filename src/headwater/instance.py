@@ -18,7 +18,7 @@ import structlog
 from headwater.bucket.files import BucketFiles, open_block_store
 from headwater.catalog.catalog import NO_TAGS, Catalog
 from headwater.catalog.database_keys import REFRESH_INTERVAL_S
-from headwater.config import Config, NotificationSettings, ObjectSettings, ServerSettings
+from headwater.config import Config, NotificationSettings, ObjectSettings
 from headwater.engine.engine import Engine
 from headwater.errors import Invalid
 from headwater.files import Files, LocalFiles, Lock
@@ -36,12 +36,13 @@ from headwater.jobs.scheduling import Scheduling
 from headwater.keyring.providers import open_provider
 from headwater.model.facts import Facts
 from headwater.model.job import JobLine
-from headwater.model.region import partition_of
+from headwater.model.region import timestream_arn
 from headwater.model.table import Retention, Table
 from headwater.model.time import NS_PER_S, Clock, SystemClock
 from headwater.objects import Buckets, buckets_at
 from headwater.query.run import Queries
 from headwater.query.spool import Spool
+from headwater.rights.roles import Roles
 from headwater.sealing import ChunkCache, Vault
 from headwater.storage.space import Marks
 from headwater.storage.store import Store
@@ -86,6 +87,7 @@ class Instance:
         bucket: BucketFiles | None,
         rewrap: Rewrap,
         channels: tuple[Channel, ...],
+        roles: Roles,
         new_id: Callable[[], str],
     ) -> None:
         self.config = config
@@ -97,10 +99,10 @@ class Instance:
         self.ingest = Ingest(catalog, store, clock, config.limits)
         self.reports = Reports(catalog, store.late, buckets, clock)
         self.notifications = Notifications(channels, clock, new_id)
-        rooms = Rooms(catalog, queries, self.ingest, buckets, clock, config.limits, new_id)
+        rooms = Rooms(catalog, queries, self.ingest, buckets, clock, config.limits, new_id, roles)
         self.scheduled = Scheduled(rooms, self.notifications)
-        arn_prefix = _arn_prefix(config.server)
-        self.scheduling = Scheduling(catalog, store, queries, arn_prefix, new_id, self.notifications.send)
+        arn_prefix = timestream_arn(config.server.region, config.server.account, "scheduled-query/")
+        self.scheduling = Scheduling(catalog, store, queries, arn_prefix, new_id, self.notifications.send, roles)
         self.batch_loads = BatchLoads(catalog, store, buckets, clock, config.limits, new_id)
         self.token_key = catalog.keys.token_key
         self._lock = lock
@@ -151,7 +153,9 @@ class Instance:
             buckets = open_buckets(files, config.objects)
             bucket = _bucket(files, config, buckets, clock, new_id)
             stored = bucket or files
-            channels = _channels(files, config.notifications, config.server.region)
+            roles = Roles(files, config.server.roles, config.server.region, config.server.account)
+            roles.check()
+            channels = _channels(files, config.notifications, config.server.region, roles)
             provider = open_provider(config.keys, files, data, clock, randomness)
             catalog = Catalog.open(
                 files, data, provider, config.server.account, config.server.region, clock, randomness, config.limits
@@ -213,6 +217,7 @@ class Instance:
             bucket,
             Rewrap(stored, blocks, catalog),
             channels,
+            roles,
             new_id,
         )
         instance._jobs.start()
@@ -298,9 +303,9 @@ def _bucket(
     return open_block_store(files, config.data, blocks, buckets, config.block_store, spare_bytes, clock, new_id)
 
 
-def _channels(files: Files, settings: NotificationSettings, region: str) -> tuple[Channel, ...]:
+def _channels(files: Files, settings: NotificationSettings, region: str, roles: Roles) -> tuple[Channel, ...]:
     """Whom the settings name for notifications. Raises Invalid when the credentials cannot be read."""
-    return channels_of(settings, region, _text_of(files, settings.sns_credentials, "sns_credentials"))
+    return channels_of(settings, region, _text_of(files, settings.sns_credentials, "sns_credentials"), roles)
 
 
 def _text_of(files: Files, path: Path | None, setting: str) -> str | None:
@@ -311,11 +316,6 @@ def _text_of(files: Files, path: Path | None, setting: str) -> str | None:
         return files.read(path, site=f"instance.{setting}").decode()
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"{setting}: {path} cannot be read: {error}") from error
-
-
-def _arn_prefix(server: ServerSettings) -> str:
-    """The ARN of a scheduled query, up to its name."""
-    return f"arn:{partition_of(server.region)}:timestream:{server.region}:{server.account}:scheduled-query/"
 
 
 def _write_credentials(files: Files, data: Path, catalog: Catalog, randomness: Callable[[int], bytes]) -> None:

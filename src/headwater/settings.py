@@ -246,6 +246,15 @@ SETTINGS = (
         "server",
     ),
     Setting(
+        "roles",
+        "",
+        "folder",
+        optional_path,
+        "Folder of policies, NAME.json for the role NAME: scheduled queries may do what their roles may. Without it "
+        "they may do everything.",
+        "server",
+    ),
+    Setting(
         "public_address",
         "",
         "URL",
@@ -321,8 +330,9 @@ SETTINGS = (
         "0",
         "MiB",
         whole(0, 16_777_216),
-        "Memory for records, queries and caches together: four times memory_budget_mb, twice query_memory_mb, and "
-        "block_cache_mb. The first two, where they are not set, share what it leaves; 0 means that there is no total.",
+        "Memory for records, queries and caches together: four times memory_budget_mb, twice query_memory_mb, "
+        "block_cache_mb and decoded_cache_mb. The first two, where they are not set, share what the caches leave; 0 "
+        "means that there is no total.",
         "storage",
     ),
     Setting(
@@ -380,6 +390,15 @@ SETTINGS = (
         "MiB",
         whole(1, 1_048_576),
         "Memory for parts of blocks that were read last, decrypted.",
+        "storage",
+    ),
+    Setting(
+        "decoded_cache_mb",
+        "256",
+        "MiB",
+        whole(0, 1_048_576),
+        "Memory for columns of blocks that queries read last, decoded; 0 keeps none. With memory_mb, and unless it is "
+        "set, at most an eighth of that.",
         "storage",
     ),
     Setting("query_timeout_s", "3600", "seconds", seconds(0.1, 86_400), "Longest run of one query.", "query"),

@@ -1,6 +1,6 @@
 """What scheduled queries, UNLOAD and batch loads may reach outside: buckets of the one configured store, nothing else.
 
-Source: reliability.md 6, "Outside world"; what a role may do is not looked at (docs/differences.md).
+Source: reliability.md 6, "Outside world". What a role may do there is the matter of tests/unit/jobs.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def test_a_role_is_the_arn_of_a_role(instance: Instance, role: str) -> None:
 @pytest.mark.parametrize(
     "role", ["arn:aws:iam::123456789012:role/service-role/x", "arn:aws-cn:iam::000000000000:role/a"]
 )
-def test_a_role_may_be_of_any_account(instance: Instance, role: str) -> None:
+def test_without_policies_a_role_may_be_of_any_account(instance: Instance, role: str) -> None:
     assert schedule(instance, role_arn=role).role_arn == role
 
 

@@ -200,6 +200,8 @@ def otherwise(item: Item) -> Row | None:
 
 def covers(row: Row, item: Item) -> bool:
     """Whether a row of the table speaks of this item: of its very path, or of one above it."""
-    if row.part != item.part or (row.operations != "*" and item.operation not in row.operations.split()):
+    if row.part != item.part or item.operation in row.besides.split():
+        return False
+    if row.operations != "*" and item.operation not in row.operations.split():
         return False
     return item.path == row.path or item.path.startswith((f"{row.path}.", f"{row.path}[]"))

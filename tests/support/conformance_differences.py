@@ -10,12 +10,13 @@ from typing import Literal, NamedTuple
 
 
 class Row(NamedTuple):
-    """`operations` are names with spaces between, or `*`. A path speaks for everything below it."""
+    """`operations` are names with spaces between, or `*`, all but `besides`. A path speaks for everything below it."""
 
     operations: str
     part: Literal["input", "output", "error"]
     path: str
     why: str
+    besides: str = ""
 
 
 _LOOK_UPS = (
@@ -26,7 +27,7 @@ _LOOK_UPS = (
 _SCALAR = "a parameter stands for a scalar"
 
 MISSING = (
-    Row("*", "error", "AccessDeniedException", "one key may do everything"),
+    Row("*", "error", "AccessDeniedException", "one key may do everything", besides="CreateScheduledQuery"),
     Row("*", "error", "InvalidEndpointException", "one address answers every call"),
     Row(_LOOK_UPS, "error", "InternalServerException", "answered from memory, where nothing can fail"),
     Row("UpdateDatabase UntagResource", "error", "ServiceQuotaExceededException", "nothing is added"),
@@ -61,7 +62,7 @@ OTHERWISE = (
         "CreateScheduledQuery",
         "input",
         "ScheduledQueryExecutionRoleArn",
-        "kept and reported; one key may do everything",
+        "judged by the policies in the folder `roles`; without that setting every role may do everything",
     ),
     Row("UpdateAccountSettings", "input", "MaxQueryTCU", "kept and reported; nothing is metered by it"),
     Row("UpdateAccountSettings", "input", "QueryCompute", "kept and reported; nothing is provisioned by it"),

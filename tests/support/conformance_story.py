@@ -116,7 +116,7 @@ SCHEDULED = {
     ),
     "ScheduleConfiguration": {"ScheduleExpression": "cron(0 0 1 1 ? *)"},
     "NotificationConfiguration": {"SnsConfiguration": {"TopicArn": "arn:aws:sns:::a"}},
-    "ScheduledQueryExecutionRoleArn": "arn:aws:iam::123456789012:role/a",
+    "ScheduledQueryExecutionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/may",
     "ErrorReportConfiguration": {
         "S3Configuration": {"BucketName": "reports", "ObjectKeyPrefix": "errors", "EncryptionOption": "SSE_S3"}
     },
@@ -125,6 +125,7 @@ SCHEDULED = {
 
 VALIDATION, NOT_FOUND, CONFLICT = "ValidationException", "ResourceNotFoundException", "ConflictException"
 QUOTA, THROTTLED, INTERNAL = "ServiceQuotaExceededException", "ThrottlingException", "InternalServerException"
+DENIED = "AccessDeniedException"
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,10 @@ def tell(folder: Path) -> list[Exchange]:
     buckets = folder.with_name(f"{folder.name}-buckets")
     for bucket in (S3["BucketName"], "results", "reports", "source"):
         (buckets / bucket).mkdir(parents=True)
-    flags |= {"insecure_dev": "true", "object_store": buckets.as_uri()}
+    roles = folder.with_name(f"{folder.name}-roles")
+    roles.mkdir()
+    (roles / "may.json").write_text('{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}')
+    flags |= {"insecure_dev": "true", "object_store": buckets.as_uri(), "roles": str(roles)}
     config = replace(load(flags, {}, None, processors=1), limits=LIMITS)
     clock = FixedClock(NOW_NS)
     instance = Instance.open(config, clock=clock, files=disk, randomness=random.Random(1).randbytes)
@@ -313,6 +317,9 @@ def scheduled_queries(story: Story, instance: Instance) -> None:
     first = {"ScheduledQueryArn": story.ask("CreateScheduledQuery", {**SCHEDULED, **token})["Arn"]}
     story.ask("CreateScheduledQuery", SCHEDULED, CONFLICT)
     story.ask("CreateScheduledQuery", {**SCHEDULED, "Name": "second", "QueryString": "SELECT x"}, VALIDATION)
+    role = f"arn:aws:iam::{ACCOUNT}:role/may-not"
+    denied = {**SCHEDULED, "Name": "second", "ScheduledQueryExecutionRoleArn": role}
+    story.ask("CreateScheduledQuery", denied, DENIED)
     target = {**DERIVED, "MixedMeasureMappings": MIXED, "MeasureNameColumn": "n"}
     mixed = {**SCHEDULED, "Name": "second", "TargetConfiguration": {"TimestreamConfiguration": target}}
     second = {"ScheduledQueryArn": story.ask("CreateScheduledQuery", mixed)["Arn"]}

@@ -20,7 +20,8 @@ ERRORS_PER_OBJECT = 10_000
 
 
 class ErrorReport:
-    """The report of one run. A bucket that does not take it is in nobody's way: `failure` says why, and that is all."""
+    """The report of one run, at `place` if there is anything to report. A bucket that does not take it is in nobody's
+    way: `failure` says why, and that is all."""
 
     def __init__(
         self, buckets: Buckets, query: ScheduledQuery, invocation_s: int, trigger_ms: int, id: str, *, is_manual: bool
@@ -29,7 +30,7 @@ class ErrorReport:
         self._buckets = buckets
         self._encryption = _encryption(query)
         key = report_key(query, invocation_s, trigger_ms, is_manual=is_manual)
-        self._location = ReportLocation(query.error_report.bucket, key)
+        self.place = ReportLocation(query.error_report.bucket, key)
         self._id = id.upper()
         self._by_reason: dict[str, list[dict[str, object]]] = {}
         self._rows: list[dict[str, object]] = []
@@ -52,7 +53,7 @@ class ErrorReport:
         """Where the report is; None if there was nothing to report, or no way to."""
         if self._waiting:
             self._put()
-        return self._location if self._written else None
+        return self.place if self._written else None
 
     def _added(self) -> None:
         self.errors += 1
@@ -66,9 +67,9 @@ class ErrorReport:
         self._by_reason, self._rows, self._waiting = {}, [], 0
         if self.failure is not None:
             return
-        key = self._location.key
+        key = self.place.key
         try:
-            objects = self._buckets.bucket(self._location.bucket, self._encryption)
+            objects = self._buckets.bucket(self.place.bucket, self._encryption)
             objects.put(f"{key}-{self._written + 1}" if self._written else key, body)
         except ObjectFault as fault:
             self.failure = fault.message

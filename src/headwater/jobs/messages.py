@@ -15,9 +15,10 @@ from headwater.model.scheduled_query import Run, ScheduledQuery
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`text` is JSON."""
+    """`text` is JSON; `role_arn` is that of the role which tells it."""
 
     topic_arn: str
+    role_arn: str
     attributes: dict[str, str]
     text: str
 
@@ -67,4 +68,4 @@ def finished(query: ScheduledQuery, run: Run, next_s: int | None) -> Message:
 
 def _message(query: ScheduledQuery, kind: str, **members: object) -> Message:
     text = msgspec.json.encode({"type": kind, "arn": query.arn, **members}).decode()
-    return Message(query.topic_arn, {"queryArn": query.arn, "notificationType": kind}, text)
+    return Message(query.topic_arn, query.role_arn, {"queryArn": query.arn, "notificationType": kind}, text)

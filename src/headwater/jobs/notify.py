@@ -25,10 +25,11 @@ import msgspec
 import structlog
 
 from headwater.config import NotificationSettings
-from headwater.errors import Invalid
+from headwater.errors import Denied, Invalid, Unavailable
 from headwater.jobs.messages import Message
 from headwater.model.facts import NotificationFacts
 from headwater.model.time import Clock, instant_text
+from headwater.rights.roles import Roles
 from headwater.wire.sigv4 import sign
 
 _log = structlog.get_logger("jobs")
@@ -68,24 +69,32 @@ class Channel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def delivery(self, message: Message, id: str, now_ns: int) -> Delivery: ...
+    def delivery(self, message: Message, id: str, now_ns: int) -> Delivery:
+        """Raises _Failed if the message may not be told."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sns:
-    """An SNS-compatible endpoint, `scheme://host[:port]`. Prints no secret."""
+    """An SNS-compatible endpoint, `scheme://host[:port]`, that hears of a query what its role may publish. Prints no
+    secret."""
 
     endpoint: str
     access_key_id: str
     secret: str = field(repr=False)
     region: str
     """For topics whose ARN names none."""
+    roles: Roles
 
     @property
     def name(self) -> str:
         return self.endpoint
 
     def delivery(self, message: Message, id: str, now_ns: int) -> Delivery:  # noqa: ARG002 - for its twin
+        try:
+            self.roles.assume(message.role_arn).require("sns:Publish", message.topic_arn)
+        except (Denied, Unavailable) as fault:
+            raise _Failed(fault.message, is_final=isinstance(fault, Denied)) from fault
         url = urlsplit(self.endpoint)
         form = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": message.topic_arn, "Message": message.text}
         for number, (name, value) in enumerate(message.attributes.items(), 1):
@@ -173,7 +182,7 @@ class Notifications:
             return NotificationFacts(len(self._waiting), self.delivered, self.failed)
 
     def run(self) -> None:
-        """Deliver what is due, in the order it came. A receiver that has failed is left alone for the rest of it."""
+        """Deliver what is due, in the order it came. A receiver out of order is left alone for the rest of it."""
         failed: set[str] = set()
         with self._lock:
             waiting = list(self._waiting)
@@ -201,9 +210,10 @@ class Notifications:
         except _Failed as failure:
             one.tries += 1
             one.next_s = self._clock.monotonic_s() + RETRY_FIRST_S * 2 ** (one.tries - 1)
-            failed.add(one.channel.name)
-            if not failure.is_final and one.tries < TRIES:
-                return
+            if not failure.is_final:
+                failed.add(one.channel.name)
+                if one.tries < TRIES:
+                    return
             with self._lock:
                 self._give_up(one, str(failure))
         else:
@@ -241,7 +251,9 @@ class Notifications:
             connection.close()
 
 
-def channels_of(settings: NotificationSettings, region: str, credentials: str | None) -> tuple[Channel, ...]:
+def channels_of(
+    settings: NotificationSettings, region: str, credentials: str | None, roles: Roles
+) -> tuple[Channel, ...]:
     """Whom the settings name. `credentials` is the text of `sns_credentials`. Raises Invalid if it has no keys."""
     channels: list[Channel] = []
     if settings.sns_endpoint is not None:
@@ -252,7 +264,7 @@ def channels_of(settings: NotificationSettings, region: str, credentials: str | 
             id, secret = keys["aws_access_key_id"], keys["aws_secret_access_key"]
         except (ConfigParserError, KeyError) as error:
             raise Invalid("sns_credentials is not a shared-credentials file with [default] keys") from error
-        channels.append(Sns(settings.sns_endpoint, id, secret, region))
+        channels.append(Sns(settings.sns_endpoint, id, secret, region, roles))
     if settings.webhook_url is not None:
         channels.append(Webhook(settings.webhook_url))
     return tuple(channels)

@@ -20,6 +20,7 @@ from headwater.ingest.target_rows import Mapped, RowMapper
 from headwater.ingest.validate import Validated, required_dimension
 from headwater.ingest.write import Ingest
 from headwater.jobs.error_reports import ErrorReport
+from headwater.jobs.scheduled_role import assume
 from headwater.model.limits import Limits
 from headwater.model.scheduled_query import (
     BegunRun,
@@ -36,6 +37,7 @@ from headwater.objects import Buckets
 from headwater.query.job import JobQuery
 from headwater.query.result import Result
 from headwater.query.run import Queries
+from headwater.rights.roles import Roles
 from headwater.sql.compile import ParameterValue
 from headwater.sql.parameters import RUNTIME
 
@@ -74,6 +76,7 @@ class Rooms:
     clock: Clock
     limits: Limits
     new_id: Callable[[], str]
+    roles: Roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +154,10 @@ class RunningQuery:
         return Outcome(run, fault is not None and not isinstance(fault, _PASSING))
 
     def _run(self) -> RunInsights | None:
+        role = assume(self._rooms.roles, self.query, self._report.place)
         runtime = ParameterValue(self.begun.invocation_s * NS_PER_S, Scalar.TIMESTAMP)
         job = self._rooms.queries.for_job(
-            self.query.query_string, {RUNTIME: runtime}, wants_insights=self.begun.wants_insights
+            self.query.query_string, {RUNTIME: runtime}, role, wants_insights=self.begun.wants_insights
         )
         with job:
             self._job = job

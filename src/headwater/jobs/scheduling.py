@@ -15,12 +15,16 @@ from headwater.errors import Invalid, NotFound
 from headwater.ingest.target import check_target
 from headwater.ingest.validate import required_dimension
 from headwater.jobs import messages
+from headwater.jobs.error_reports import report_key
 from headwater.jobs.messages import Message
+from headwater.jobs.scheduled_role import assume
 from headwater.model.schedule import Schedule
-from headwater.model.scheduled_query import ScheduledQuery, State
+from headwater.model.scheduled_query import ReportLocation, ScheduledQuery, State
+from headwater.model.time import NS_PER_MS, NS_PER_S
 from headwater.model.types import Scalar
 from headwater.objects import ObjectRefused, check_prefix
 from headwater.query.run import Queries
+from headwater.rights.roles import Roles
 from headwater.sql.compile import ParameterValue
 from headwater.sql.parameters import RUNTIME
 from headwater.storage.store import Store
@@ -28,7 +32,7 @@ from headwater.storage.store import Store
 _SUFFIX_DIGITS = 12
 
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
-"""Of any account: what a role may do is not looked at. Source: IAM API reference, Role."""
+"""Of any account: `rights` knows which ones there are. Source: IAM API reference, Role."""
 
 
 class Scheduling:
@@ -42,6 +46,7 @@ class Scheduling:
         arn_prefix: str,
         new_id: Callable[[], str],
         send: Callable[[Message], None],
+        roles: Roles,
     ) -> None:
         self._catalog = catalog
         self._store = store
@@ -49,6 +54,7 @@ class Scheduling:
         self._arn_prefix = arn_prefix
         self._new_id = new_id
         self._send = send
+        self._roles = roles
 
     def new_arn(self, name: str) -> str:
         """An ARN for a query of this name that none has had before."""
@@ -57,8 +63,9 @@ class Scheduling:
     def create(self, query: ScheduledQuery, client_token: str | None, tags: Mapping[str, str]) -> ScheduledQuery:
         """Make a query that will run from its next slot on, or answer the one that the same call has made.
 
-        Raises Invalid for the schedule, the text, the target, the role, a key or a tag; Conflict for the name or the
-        token; QuotaExceeded. The same call is answered alike whatever has become of the tables since.
+        Raises Invalid for the schedule, the text, the target, the role, a key or a tag; Denied if there is no such
+        role or it may not do what the query does; Conflict for the name or the token; QuotaExceeded. The same call is
+        answered alike whatever has become of the tables since.
         """
         known = self._catalog.scheduled.made_by(client_token, query)
         if known is not None:
@@ -91,8 +98,11 @@ class Scheduling:
         self._send(messages.deleted(self._catalog.scheduled.delete(arn)))
 
     def _check(self, query: ScheduledQuery) -> None:
+        """Rights come first: who may not read or write a table is not told whether it is there."""
+        key = report_key(query, query.created_ns // NS_PER_S, query.created_ns // NS_PER_MS, is_manual=False)
+        role = assume(self._roles, query, ReportLocation(query.error_report.bucket, key))
         runtime = ParameterValue(query.created_ns, Scalar.TIMESTAMP)
-        columns = self._queries.for_job(query.query_string, {RUNTIME: runtime}).columns
+        columns = self._queries.for_job(query.query_string, {RUNTIME: runtime}, role).columns
         target = query.target
         if target is None:
             return

@@ -1,7 +1,7 @@
 """What the name of a region says about the names in it: the partition in ARNs, the suffix of host names.
 
-`server` and `catalog` make ARNs and addresses with it. A region of one's own invention is taken for one of AWS's first
-partition. Source: AWS's published partitions (general reference).
+`server`, `rights` and `catalog` make ARNs and addresses with it. A region of one's own invention is taken for one of
+AWS's first partition. Source: AWS's published partitions (general reference).
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ def partition_of(region: str) -> str:
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def timestream_arn(region: str, account: str, resource: str) -> str:
+    """The ARN of a thing of the service; `resource` is all that stands behind the account."""
+    return f"arn:{partition_of(region)}:timestream:{region}:{account}:{resource}"
 
 
 def domain_of(region: str) -> str:

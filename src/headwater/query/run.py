@@ -30,14 +30,24 @@ from headwater.objects import Buckets
 from headwater.query.cursor import Cursors, Run
 from headwater.query.execute import Execution, Executor
 from headwater.query.explain import Explanation, explain
-from headwater.query.job import JobQuery
+from headwater.query.job import JobQuery, RoleNames
 from headwater.query.metadata import metadata_result
 from headwater.query.result import Result
 from headwater.query.spool import Spool
 from headwater.query.token import Caller, PageToken, Place, invalid_token
 from headwater.query.unload import COLUMNS as UNLOAD_COLUMNS
+from headwater.rights.roles import Role
 from headwater.sealing import Randomness, SealingKey
-from headwater.sql.compile import Compiler, Names, ParameterValue, Prepared, QueryPlan, UnloadPlan
+from headwater.sql.compile import (
+    Compiler,
+    Names,
+    ParameterValue,
+    Plan,
+    Prepared,
+    QueryPlan,
+    UnloadPlan,
+    compile_query,
+)
 from headwater.storage.store import Store
 from headwater.threads import stand_back
 
@@ -125,7 +135,8 @@ class Queries:
         self._settings = settings
         self._limits = limits
         self._new_query_id = new_query_id
-        self._compiler = Compiler(CatalogNames(catalog, store), limits)
+        self._names = CatalogNames(catalog, store)
+        self._compiler = Compiler(self._names, limits)
         self._spool = spool
         self._executor = Executor(catalog, store, engine, clock, settings, spool, buckets, randomness)
         key = SealingKey(token_key)
@@ -178,14 +189,30 @@ class Queries:
         now_ns = self._clock.now_ns()
         return explain(self._compiler.compile(text, now_ns), self._catalog, self._store, now_ns)
 
-    def for_job(self, text: str, parameters: Mapping[str, ParameterValue], *, wants_insights: bool = False) -> JobQuery:
-        """A SELECT for a job of the server, which runs it itself. Raises Invalid (text, names, types, no SELECT)."""
+    def for_job(
+        self, text: str, parameters: Mapping[str, ParameterValue], role: Role, *, wants_insights: bool = False
+    ) -> JobQuery:
+        """A SELECT for a job of the server, which runs it itself, with the rights of `role`.
+
+        Raises Denied, Invalid (text, names, types, no SELECT).
+        """
         now_ns = self._clock.now_ns()
-        plan = self._compiler.compile(text, now_ns, parameters)
+        plan = self._compiled_for(role, text, now_ns, parameters)
         if not isinstance(plan, QueryPlan):
             raise Invalid("Only a SELECT can be scheduled.")
         execution = Execution(self._new_query_id(), plan, now_ns, wants_insights=wants_insights)
         return JobQuery(plan, execution, self._executor, self._spool)
+
+    def _compiled_for(self, role: Role, text: str, now_ns: int, parameters: Mapping[str, ParameterValue]) -> Plan:
+        """Raises Denied, Invalid."""
+        if not role.is_limited:
+            return self._compiler.compile(text, now_ns, parameters)
+        # Not a plan of the server's cache: it was made without asking for this role's rights.
+        names = RoleNames(self._names, role)
+        plan = compile_query(text, names, now_ns, self._limits, parameters)
+        if not names.has_read:
+            role.require("timestream:SelectValues", "*")
+        return plan
 
     def facts(self) -> QueryFacts:
         """How many run, wait and have ended. Those of jobs count too; what needs no engine, as SHOW, does not."""

@@ -11,7 +11,7 @@ import re
 
 from headwater.config import ServerSettings
 from headwater.errors import Invalid, NotFound
-from headwater.model.region import partition_of
+from headwater.model.region import partition_of, timestream_arn
 
 _ARN = re.compile(
     r"arn:(?P<partition>[^:/]+):timestream:(?P<region>[^:/]+):(?P<account>[^:/]+):(?P<resource>.+)", re.DOTALL
@@ -21,7 +21,7 @@ _SCHEDULED_QUERY = re.compile(r"scheduled-query/.+", re.DOTALL)
 
 
 def database_arn(server: ServerSettings, database: str) -> str:
-    return f"arn:{partition_of(server.region)}:timestream:{server.region}:{server.account}:database/{database}"
+    return timestream_arn(server.region, server.account, f"database/{database}")
 
 
 def table_arn(server: ServerSettings, database: str, table: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,6 +18,7 @@ from structlog.testing import capture_logs
 
 from headwater.config import NotificationSettings
 from headwater.errors import Invalid
+from headwater.files import LocalFiles
 from headwater.jobs import messages
 from headwater.jobs.notify import TRIES, WAITING_MOST, Channel, Notifications, Webhook, channels_of
 from headwater.model.scheduled_query import (
@@ -28,10 +31,14 @@ from headwater.model.scheduled_query import (
     State,
 )
 from headwater.model.time import NS_PER_S, FixedClock
+from headwater.rights.roles import Roles
 
 REGION = "eu-west-1"
 NOW_NS = 1_704_067_800_000_000_000
 CREDENTIALS = "[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = se%cret\n"
+FREE = Roles(LocalFiles(), None, REGION, "123456789012")
+"""All may do everything."""
+
 ARN = "arn:aws:timestream:eu-west-1:123456789012:scheduled-query/q-0123456789ab"
 
 
@@ -104,7 +111,7 @@ def test_a_topic_gets_the_message_with_its_attributes(endpoint: str) -> None:
     topic = sns.create_topic(Name="t")["TopicArn"]
     queue = sqs.create_queue(QueueName="q")["QueueUrl"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:123456789012:q")
-    sent, _ = notifications(*channels_of(NotificationSettings(endpoint, None, None), "us-east-1", CREDENTIALS))
+    sent, _ = notifications(*channels_of(NotificationSettings(endpoint, None, None), "us-east-1", CREDENTIALS, FREE))
     run = Run(
         60,
         61_500,
@@ -146,7 +153,7 @@ def test_a_topic_gets_the_message_with_its_attributes(endpoint: str) -> None:
 
 
 def test_a_topic_that_does_not_exist_is_given_up_at_once(endpoint: str) -> None:
-    sent, _ = notifications(*channels_of(NotificationSettings(endpoint, None, None), REGION, CREDENTIALS))
+    sent, _ = notifications(*channels_of(NotificationSettings(endpoint, None, None), REGION, CREDENTIALS, FREE))
     sent.send(messages.created(query(f"arn:aws:sns:{REGION}:123456789012:missing")))
     with capture_logs() as logs:
         sent.run()
@@ -237,6 +244,28 @@ def test_a_receiver_that_never_answers_does_not_hold_up_the_end() -> None:
     server.server_close()
 
 
+def test_what_a_role_may_not_publish_is_not_sent_to_its_topic(
+    receiver: Receiver, endpoint: str, tmp_path: Path
+) -> None:
+    sns = client("sns", endpoint)
+    told, other = (sns.create_topic(Name=name)["TopicArn"] for name in ("told", "other"))
+    allow = {"Effect": "Allow", "Action": "sns:Publish", "Resource": told}
+    (tmp_path / "runs.json").write_text(json.dumps({"Statement": allow}))
+    roles = Roles(LocalFiles(), tmp_path, REGION, "123456789012")
+    (channel,) = channels_of(NotificationSettings(endpoint, None, None), REGION, CREDENTIALS, roles)
+    sent, _ = notifications(channel, receiver.channel)
+    for topic in (other, told):
+        sent.send(messages.created(replace(query(topic), role_arn="arn:aws:iam::123456789012:role/runs")))
+    with capture_logs() as logs:
+        sent.run()
+    (line,) = logs
+    assert (line["event"], line["log_level"]) == ("notification given up", "error")
+    assert f"is not authorized to perform: sns:Publish on resource: {other} because" in line["reason"]
+    # The other message, and the webhook, which is the operator's own, are told in the same round.
+    assert [body["TopicArn"] for body in receiver.bodies] == [other, told]
+    assert (sent.delivered, sent.failed) == (3, 1)
+
+
 def test_credentials_without_keys_stop_the_start() -> None:
     with pytest.raises(Invalid, match="sns_credentials"):
-        channels_of(NotificationSettings("http://127.0.0.1:1", None, None), REGION, "[other]\n")
+        channels_of(NotificationSettings("http://127.0.0.1:1", None, None), REGION, "[other]\n", FREE)

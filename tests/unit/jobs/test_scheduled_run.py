@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import Fault, Throttled, Unavailable
+from headwater.files import LocalFiles
 from headwater.ingest.validate import Validated
 from headwater.ingest.write import Ingest, Ingested
 from headwater.instance import Instance
@@ -19,6 +20,7 @@ from headwater.jobs.scheduled_run import INTERNAL, Outcome, Rooms, RunningQuery,
 from headwater.model.scheduled_query import BegunRun, RunStatus
 from headwater.model.table import Table
 from headwater.model.time import NS_PER_S
+from headwater.rights.roles import Roles
 from support.scheduled import START_NS, World, make_tables, rows, schedule, write_cpu
 
 
@@ -51,7 +53,8 @@ def running(instance: Instance, *faults: Fault) -> RunningQuery:
     query = schedule(instance)
     ingest = Refusing(instance, *faults)
     limits, new_id = instance.config.limits, lambda: "0" * 32
-    rooms = Rooms(instance.catalog, instance.queries, ingest, instance.buckets, instance.clock, limits, new_id)
+    roles = Roles(LocalFiles(), None, instance.config.server.region, instance.config.server.account)
+    rooms = Rooms(instance.catalog, instance.queries, ingest, instance.buckets, instance.clock, limits, new_id, roles)
     return RunningQuery(rooms, query, BegunRun(query.arn, START_NS // NS_PER_S, is_manual=True), 1)
 
 
