@@ -8,6 +8,7 @@ very large doubles). Decides nothing about pages. Source: sql.md 2 and 2.1, quer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, groupby
 
 import msgspec
 import numpy as np
@@ -97,10 +98,17 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _chunk(arrays: list[pa.Array], columns: Sequence[OutputColumn]) -> list[bytes]:
-    data = [_datums(array, column.type) for array, column in zip(arrays, columns, strict=True)]
+    data = [_pieces(array, column.type) for array, column in zip(arrays, columns, strict=True)]
     rows = joined('{"Data":[', *_between(data, ","), "]}")
     encoded: list[bytes] = pc.cast(rows, pa.large_binary()).to_pylist()
     return encoded
+
+
+def _pieces(array: pa.Array, sql_type: SqlType) -> list[pa.Array | str]:
+    """As `_datums`, to be glued together: of plain values no text is made twice."""
+    if isinstance(sql_type, Scalar) and not array.null_count:
+        return ['{"ScalarValue":"', scalar_texts(array, sql_type), '"}']
+    return [_datums(array, sql_type)]
 
 
 def _datums(array: pa.Array, sql_type: SqlType) -> pa.Array:
@@ -115,7 +123,7 @@ def _datums(array: pa.Array, sql_type: SqlType) -> pa.Array:
         case Map():
             return _datums(array, as_sent(sql_type))
         case Row(fields):
-            data = [_datums(part, field.type) for part, field in zip(array.flatten(), fields, strict=True)]
+            data = [_pieces(part, field.type) for part, field in zip(array.flatten(), fields, strict=True)]
             made = joined('{"RowValue":{"Data":[', *_between(data, ","), "]}}")
     if array.null_count == 0:
         return made
@@ -206,13 +214,15 @@ def _year_to_month_texts(array: pa.Array) -> pa.Array:
 
 def joined(*parts: pa.Array | str) -> pa.Array:
     """The texts of all parts glued together, value by value; NULL where any part is."""
-    scalars = [pa.scalar(part, _TEXT) if isinstance(part, str) else part for part in parts]
+    runs = (list(run) for _, run in groupby(parts, lambda part: isinstance(part, str)))
+    glued = [["".join(run)] if isinstance(run[0], str) else run for run in runs]
+    scalars = [pa.scalar(part, _TEXT) if isinstance(part, str) else part for part in chain.from_iterable(glued)]
     return pc.binary_join_element_wise(*scalars, pa.scalar("", _TEXT))
 
 
-def _between(parts: Sequence[pa.Array], separator: str) -> list[pa.Array | str]:
-    """The parts with the separator between each two."""
-    return [piece for part in parts for piece in (separator, part)][1:]
+def _between(parts: Sequence[Sequence[pa.Array | str]], separator: str) -> list[pa.Array | str]:
+    """The pieces of all parts, with the separator between each two parts."""
+    return [piece for part in parts for piece in (separator, *part)][1:]
 
 
 def _type_info(sql_type: SqlType) -> dict[str, object]:
