@@ -45,7 +45,7 @@ class Life(Enum):
     MEMORY = "memory"
     """All in memory."""
     FLUSHED = "flushed"
-    """All in blocks, one for each write."""
+    """All in blocks, one for each write, which the engine reads itself."""
     RESTARTED = "restarted"
     """In memory, read back from the log by another Instance."""
     HALVED = "halved"
@@ -124,6 +124,8 @@ class World:
 
     def _open(self) -> Instance:
         settings = {"data": str(self._folder), "listen": "127.0.0.1:0", "log_level": "error", "log_segment_mb": "1"}
+        if self._life is Life.FLUSHED:
+            settings["decoded_cache_mb"] = "0"
         config = load(settings | self._settings, {}, None, processors=1)
         return Instance.open(config, clock=self._clock, randomness=self._randomness.randbytes)
 

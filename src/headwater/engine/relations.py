@@ -61,7 +61,7 @@ class Relations:
 
     def _memory(self, name: str, scan: Scan) -> Iterator[str]:
         by_schema: dict[pa.Schema, list[pa.Table]] = {}
-        for table in scan.memory:
+        for table in (*scan.memory, *scan.decoded):
             by_schema.setdefault(table.schema, []).append(table)
         # Each registered table costs about a millisecond, however few its rows.
         for i, alike in enumerate(by_schema.values()):

@@ -62,6 +62,9 @@ class Extent:
     block_bytes: int
 
 
+NOTHING = Extent(0, 0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class BlockPart:
     """What a scan reads of one block.
@@ -92,12 +95,15 @@ class Scan:
     """The answer to a ScanRequest: one state of the table, held until `close`.
 
     `memory` are Arrow tables whose columns are the request's, by answer name, with times as int64 ns.
-    Blocks hold them by physical name, times as timestamp[ns]; the engine renames and converts.
+    Blocks hold them by physical name, times as timestamp[ns]; the engine renames and converts. `decoded` are tables
+    like those of `memory`: the rows of further blocks, which `decoded_blocks` counts.
     """
 
     request: ScanRequest
     memory: tuple[pa.Table, ...]
     blocks: tuple[BlockPart, ...]
+    decoded: tuple[pa.Table, ...] = ()
+    decoded_blocks: Extent = NOTHING
     release: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def close(self) -> None:
@@ -105,5 +111,16 @@ class Scan:
         self.release()
 
     @property
+    def extent(self) -> Extent:
+        """How much of the table that is, wherever the rows of a block come from."""
+        rows, other = sum(table.num_rows for table in self.memory), self.decoded_blocks
+        return Extent(
+            rows,
+            len(self.blocks) + other.blocks,
+            sum(part.rows for part in self.blocks) + other.block_rows,
+            sum(part.bytes for part in self.blocks) + other.block_bytes,
+        )
+
+    @property
     def bytes(self) -> int:
-        return sum(int(t.nbytes) for t in self.memory) + sum(b.bytes for b in self.blocks)
+        return sum(int(table.nbytes) for table in self.memory) + self.extent.block_bytes

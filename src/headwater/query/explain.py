@@ -55,11 +55,6 @@ def _explained(relation: str, request: ScanRequest, catalog: Catalog, store: Sto
     alive = without_expired(table, request, now_ns)
     whole = store.extent(request.table)
     with closing(store.scan(alive)) as scan:
-        read = Extent(
-            memory_rows=sum(part.num_rows for part in scan.memory),
-            blocks=len(scan.blocks),
-            block_rows=sum(part.rows for part in scan.blocks),
-            block_bytes=sum(part.bytes for part in scan.blocks),
-        )
+        read = scan.extent
     names = tuple(column.name for column, _ in request.columns)
     return ScanExplained(relation, table.database, table.name, names, alive, whole, read)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -81,14 +83,17 @@ def pack_directory(directory: list[DirectoryEntry]) -> bytes:
     return b"%d:%b" % (len(packed), base64.b64encode(pa.compress(packed, "zstd", asbytes=True)))
 
 
+def _unpacked_bytes(text: bytes) -> int:
+    return int(text.partition(b":")[0])
+
+
 def _unpack(text: bytes) -> list[DirectoryEntry]:
-    size, _, encoded = text.partition(b":")
-    packed = pa.decompress(base64.b64decode(encoded), int(size), "zstd", asbytes=True)
+    packed = pa.decompress(base64.b64decode(text.partition(b":")[2]), _unpacked_bytes(text), "zstd", asbytes=True)
     return msgspec.msgpack.decode(packed, type=list[DirectoryEntry])
 
 
 class BlockReader:
-    """One block file opened for its directory and for single rows. Not for several threads at once."""
+    """One block file opened for its directory and for rows of it. Not for several threads at once."""
 
     def __init__(self, files: Files, vault: Vault, path: Path) -> None:
         """Raises Corrupt if the file is no block, NewerFormat if a later release wrote it, KeyUnusable, Unavailable."""
@@ -100,13 +105,31 @@ class BlockReader:
             version = int(metadata[FORMAT_KEY])
             if version > FORMAT:
                 raise NewerFormat(f"Block {path.name} has format {version}; this release knows formats up to {FORMAT}.")
-            self.directory = _unpack(metadata[DIRECTORY_KEY])
+            self._packed = metadata[DIRECTORY_KEY]
+            self.directory_bytes = _unpacked_bytes(self._packed)
+            """Of the series directory, decompressed."""
             self.scales: dict[str, int] = msgspec.json.decode(metadata.get(SCALES_KEY, b"{}"), type=dict[str, int])
         except (OSError, KeyError, ValueError, msgspec.DecodeError, pa.ArrowException) as error:
             raise Corrupt(f"block {path.name}: {error}") from error
-        self._by_id = {entry.file_id: entry for entry in self.directory}
-        starts = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
-        self._group_starts = np.concatenate([[0], np.cumsum(starts)])
+        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
+        self.group_starts: Int64s = np.array([0, *accumulate(sizes)], np.int64)
+        """The first row of each row group, and the number of rows."""
+
+    @cached_property
+    def directory(self) -> list[DirectoryEntry]:
+        """The series in order of their rows. Raises Corrupt."""
+        try:
+            return _unpack(self._packed)
+        except (OSError, ValueError, msgspec.DecodeError, pa.ArrowException) as error:
+            raise Corrupt(f"block {self._path.name}: {error}") from error
+
+    @cached_property
+    def _by_id(self) -> dict[int, DirectoryEntry]:
+        return {entry.file_id: entry for entry in self.directory}
+
+    @property
+    def rows(self) -> int:
+        return int(self.group_starts[-1])
 
     @property
     def description(self) -> BlockDescription:
@@ -129,17 +152,17 @@ class BlockReader:
 
     def groups(self, first_row: int, end_row: int) -> range:
         """The row groups that have these rows."""
-        first, last = np.searchsorted(self._group_starts, [first_row, end_row - 1], "right") - 1
+        first, last = np.searchsorted(self.group_starts, [first_row, end_row - 1], "right") - 1
         return range(int(first), int(last) + 1)
 
     def groups_of(self, rows: Int64s) -> Int64s:
         """The row group of each row."""
-        groups: Int64s = np.searchsorted(self._group_starts, rows, "right") - 1
+        groups: Int64s = np.searchsorted(self.group_starts, rows, "right") - 1
         return groups
 
     def group_start(self, group: int) -> int:
         """The first row of a row group."""
-        return int(self._group_starts[group])
+        return int(self.group_starts[group])
 
     def column(self, group: int, name: str) -> pa.Array:
         """One column of one row group, by physical name; instants as int64, all doubles as such. Raises Corrupt."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from headwater.model.record import Int64s
 from headwater.model.scan import TimeRange
-from headwater.model.time import TIME_MAX_NS
+from headwater.model.time import TIME_MAX_NS, TIME_MIN_NS
 from headwater.storage.chunk import Mask
 
 
@@ -53,6 +53,11 @@ class Floors:
     def are_exact(self) -> bool:
         """Whether there is no series but those whose newest record of all is in the range, and those without one."""
         return not len(self._unknown)
+
+    @property
+    def start_ns(self) -> int:
+        """Before this there is nothing in question."""
+        return TIME_MIN_NS if len(self._unknown) else self._oldest_ns
 
     def oldest_ns(self, ordinals: npt.NDArray[np.intp]) -> int:
         return int(self.of_series[ordinals].min())

@@ -17,6 +17,7 @@ from headwater.model.block import Block, Manifest
 from headwater.model.limits import Limits
 from headwater.model.table import TableId
 from headwater.sealing import Vault
+from headwater.storage.decoded import DecodedBlocks
 from headwater.storage.series_file import SERIES_FILE
 from headwater.storage.table import TableStore
 
@@ -33,6 +34,7 @@ class OpenTables:
         directory: Path,
         manifest: Manifest,
         limits: Limits,
+        decoded: DecodedBlocks,
         restore: Callable[[TableStore], None],
     ) -> None:
         """`restore` brings back what only the log has of a table, for one that was left out of the replay."""
@@ -41,6 +43,7 @@ class OpenTables:
         self._directory = directory
         self._manifest = manifest
         self._limits = limits
+        self._decoded = decoded
         self._restore = restore
         self._tables: dict[TableId, TableStore] = {}
         self._left_out: dict[TableId, int] = {}
@@ -55,7 +58,8 @@ class OpenTables:
             table = self._tables.get(table_id)
             if table is None:
                 manifest = self._manifest.load(table_id)
-                table = TableStore(table_id, self._files, self._vault, self._folder(table_id), manifest, self._limits)
+                folder, limits = self._folder(table_id), self._limits
+                table = TableStore(table_id, self._files, self._vault, folder, manifest, limits, self._decoded)
                 if table_id in self._left_out:
                     self._restore(table)
                     del self._left_out[table_id]

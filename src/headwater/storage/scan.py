@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +16,16 @@ import pyarrow as pa
 
 from headwater.errors import Corrupt
 from headwater.files import Source
-from headwater.model.scan import BlockPart, Scan, ScanRequest, TimeRange
-from headwater.model.table import MEASURE_NAME, TIME, Column, ColumnKind, Columns
-from headwater.model.types import Scalar
+from headwater.model.scan import BlockPart, Extent, Scan, ScanRequest, TimeRange
+from headwater.model.table import MEASURE_NAME, Columns
 from headwater.storage.chunk import Chunk, Mask
+from headwater.storage.decoded import DecodedBlocks
 from headwater.storage.floors import Floors
 from headwater.storage.live import LiveBlock, Rows
 from headwater.storage.series import SeriesIndex
 from headwater.storage.table import Snapshot
 from headwater.storage.tails import Tail
+from headwater.storage.wanted import Wanted
 
 LARGE_ROWS = 10_000
 """Chunks below this are put together before an engine sees them."""
@@ -36,14 +36,6 @@ HINTED_SERIES = 256
 HINTED_VALUES = 256
 """At most so many values of what a block is sorted by are named to the engine as a hint for row groups."""
 
-_ARROW_TYPES = {
-    Scalar.DOUBLE: pa.float64(),
-    Scalar.BIGINT: pa.int64(),
-    Scalar.BOOLEAN: pa.bool_(),
-    Scalar.VARCHAR: pa.string(),
-    Scalar.TIMESTAMP: pa.int64(),
-}
-
 
 def build_scan(
     request: ScanRequest,
@@ -52,11 +44,12 @@ def build_scan(
     is_damaged: Callable[[str], bool],
     open_block: Callable[[Path], Source],
     tail_of: Callable[[LiveBlock], Tail | None],
+    decoded: DecodedBlocks,
 ) -> Scan:
     """The scan of one snapshot. The snapshot is released when the scan is closed.
 
     Raises Corrupt if it needs a damaged block; `is_damaged` tells by block id. `open_block` is for the reader of rows.
-    `tail_of` gives the last rows of a block's series, if they are few.
+    `tail_of` gives the last rows of a block's series, if they are few. `decoded` may have all other rows.
     """
     chosen = series.select(request.dimensions)
     ordinals = None if chosen is None else _within(series, chosen, request.time)
@@ -64,31 +57,25 @@ def build_scan(
         snapshot.release()
         return Scan(request, (), ())
     floors = None if snapshot.newest_ns is None else Floors.of(snapshot.newest_ns, request.time, chosen)
-    wanted = _Wanted(request, series, chosen, ordinals, floors)
+    wanted = Wanted(request, series, chosen, ordinals, floors)
     chunks = list(snapshot.chunks)
-    parts = []
+    parts: list[BlockPart] = []
+    blocks: list[tuple[LiveBlock, Rows]] = []
     for live, deleted, part in _blocks(wanted, snapshot, open_block):
         if is_damaged(live.block.id):
             raise Corrupt(f"block {live.path.name} is needed and damaged")
         tail = tail_of(live) if floors is not None and floors.are_exact else None
         if tail is None:
             parts.append(part)
+            blocks.append((live, deleted))
         else:
             chunks.append((tail.chunk, tail.mask(deleted)))
-    return Scan(request, _memory(wanted, chunks), tuple(parts), snapshot.release)
-
-
-class _Wanted(NamedTuple):
-    """What a scan is to give: of the series in `chosen`, all if that is None, and only from their `floors` on.
-
-    `ordinals` are those of `chosen`, ascending.
-    """
-
-    request: ScanRequest
-    series: SeriesIndex
-    chosen: Mask | None
-    ordinals: npt.NDArray[np.intp] | None
-    floors: Floors | None
+    memory = _gathered(_part(wanted, chunk, deleted) for chunk, deleted in chunks)
+    tables = decoded.tables(wanted, blocks) if blocks else None
+    if tables is None:
+        return Scan(request, memory, tuple(parts), release=snapshot.release)
+    extent = Extent(0, len(parts), sum(part.rows for part in parts), sum(part.bytes for part in parts))
+    return Scan(request, memory, (), _gathered(tables), extent, snapshot.release)
 
 
 def _within(series: SeriesIndex, chosen: Mask, time: TimeRange) -> npt.NDArray[np.intp]:
@@ -103,11 +90,11 @@ def _within(series: SeriesIndex, chosen: Mask, time: TimeRange) -> npt.NDArray[n
     return ordinals[may_have]
 
 
-def _memory(wanted: _Wanted, chunks: Iterable[tuple[Chunk, Mask | None]]) -> tuple[pa.Table, ...]:
+def _gathered(parts: Iterable[pa.Table | None]) -> tuple[pa.Table, ...]:
+    """The parts that there are, small ones together."""
     small: list[pa.Table] = []
     large: list[pa.Table] = []
-    for chunk, deleted in chunks:
-        part = _part(wanted, chunk, deleted)
+    for part in parts:
         if part is not None:
             (large if part.num_rows >= LARGE_ROWS else small).append(part)
     if small:
@@ -115,37 +102,33 @@ def _memory(wanted: _Wanted, chunks: Iterable[tuple[Chunk, Mask | None]]) -> tup
     return tuple(large)
 
 
-def _part(of: _Wanted, chunk: Chunk, deleted: Mask | None) -> pa.Table | None:
+def _part(wanted: Wanted, chunk: Chunk, deleted: Mask | None) -> pa.Table | None:
     """The rows of one chunk that the request may want; None when there are none."""
-    request, series, chosen, ordinals, floors = of
-    time = request.time
+    time = wanted.request.time
+    if wanted.floors is not None:
+        time = time.intersect(TimeRange(start_ns=wanted.floors.start_ns))
     if chunk.end_ns < time.start_ns or chunk.start_ns > time.end_ns:
         return None
-    if ordinals is not None and not _has_any(chunk, ordinals):
+    if wanted.ordinals is not None and not _has_any(chunk, wanted.ordinals):
         return None
-    wanted = None if deleted is None else ~deleted
+    conditions: list[Mask] = []
+    window = slice(0, len(chunk))
     if chunk.start_ns < time.start_ns or chunk.end_ns > time.end_ns:
         in_range = (chunk.time_ns >= time.start_ns) & (chunk.time_ns <= time.end_ns)
-        wanted = in_range if wanted is None else wanted & in_range
-    if chosen is not None:
-        of_series = chosen[chunk.ordinals]
-        wanted = of_series if wanted is None else wanted & of_series
-    if floors is not None:
-        is_new = chunk.time_ns >= floors.of_series[chunk.ordinals]
-        wanted = is_new if wanted is None else wanted & is_new
-    if wanted is not None:
-        rows = np.flatnonzero(wanted)
-        if not len(rows):
-            return None
-        if len(rows) < len(chunk):
-            names = {column.name for column, _ in request.columns}
-            kept = {name: values for name, values in chunk.columns.items() if name in names}
-            chunk = Chunk(chunk.ordinals, chunk.time_ns, chunk.version, kept).take(rows)
-    arrays = {answer: _column(column, chunk, series) for column, answer in request.columns}
-    if not arrays:
-        # A count needs rows, not values.
-        arrays = {"rows": pa.nulls(len(chunk), pa.bool_())}
-    return pa.table(arrays)
+        # Records come about in order of time, so all else is asked of a part of the rows only.
+        window = slice(int(in_range.argmax()), len(chunk) - int(in_range[::-1].argmax()))
+        conditions.append(in_range[window])
+    ordinals, time_ns = chunk.ordinals[window], chunk.time_ns[window]
+    if deleted is not None:
+        conditions.append(~deleted[window])
+    if wanted.chosen is not None:
+        conditions.append(wanted.chosen[ordinals])
+    if wanted.floors is not None:
+        conditions.append(time_ns >= wanted.floors.of_series[ordinals])
+    mask = np.logical_and.reduce(conditions) if conditions else None
+    measures = [column for column, _ in wanted.request.columns if column.name in chunk.columns]
+    values = {column: chunk.columns[column.name][window] for column in measures}
+    return wanted.table(mask, ordinals, pa.array(time_ns), values)
 
 
 def _has_any(chunk: Chunk, ordinals: npt.NDArray[np.intp]) -> bool:
@@ -154,19 +137,8 @@ def _has_any(chunk: Chunk, ordinals: npt.NDArray[np.intp]) -> bool:
     return bool(first < behind)
 
 
-def _column(column: Column, chunk: Chunk, series: SeriesIndex) -> pa.Array:
-    if column == TIME:
-        return pa.array(chunk.time_ns)
-    if column == MEASURE_NAME:
-        return series.measure_name.column(chunk.ordinals)
-    if column.kind is ColumnKind.DIMENSION:
-        return series.dimension(column.name).column(chunk.ordinals)
-    values = chunk.columns.get(column.name)
-    return pa.nulls(len(chunk), _ARROW_TYPES[column.type]) if values is None else values
-
-
 def _blocks(
-    wanted: _Wanted, snapshot: Snapshot, open_block: Callable[[Path], Source]
+    wanted: Wanted, snapshot: Snapshot, open_block: Callable[[Path], Source]
 ) -> Iterator[tuple[LiveBlock, Rows, BlockPart]]:
     """The blocks that may hold what is wanted, with their replaced rows."""
     request, series, _, ordinals, floors = wanted

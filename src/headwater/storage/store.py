@@ -33,6 +33,7 @@ from headwater.storage.changes import Changes
 from headwater.storage.commit import Committer
 from headwater.storage.compaction import Compaction
 from headwater.storage.coverage import coverage
+from headwater.storage.decoded import DecodedBlocks
 from headwater.storage.late import LateWrites, decode_reports, has_reports
 from headwater.storage.opened import OpenTables
 from headwater.storage.pace import Pace
@@ -77,7 +78,8 @@ class Store:
         self._settings = settings
         self._keys = vault.keys
         self._open_block = partial(open_block, files, vault)
-        self._tables = OpenTables(files, vault, directory, manifest, limits, self._replay_one)
+        self._decoded = DecodedBlocks(files, vault, settings.decoded_cache_bytes)
+        self._tables = OpenTables(files, vault, directory, manifest, limits, self._decoded, self._replay_one)
         self.late = LateWrites(catalog, clock, new_id)
         self._expiry = Expiry(catalog, clock)
         self._committer = Committer(log, self.late, clock, self._tables.get, on_failure)
@@ -181,7 +183,7 @@ class Store:
         snapshot = table.snapshot(with_newest=request.newest)
         try:
             damaged, tail_of = self._scrubber.is_damaged, table.tails.of
-            return build_scan(request, snapshot, table.series, damaged, self._open_block, tail_of)
+            return build_scan(request, snapshot, table.series, damaged, self._open_block, tail_of, table.decoded)
         except BaseException:
             snapshot.release()
             raise

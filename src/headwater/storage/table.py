@@ -29,6 +29,7 @@ from headwater.storage.admitted import Admitted
 from headwater.storage.arrays import Growable
 from headwater.storage.block import BlockReader, DirectoryEntry
 from headwater.storage.chunk import Chunk, Mask
+from headwater.storage.decoded import DecodedBlocks
 from headwater.storage.flush import Flushed, Frozen
 from headwater.storage.keys import SeriesKeys
 from headwater.storage.live import NO_ROWS, LiveBlock, LiveBlocks, Rows, Written, leading_key
@@ -60,7 +61,14 @@ class TableStore:
     """See the module. `columns` are the published ones; `checkpoint` is the manifest's."""
 
     def __init__(
-        self, table: TableId, files: Files, vault: Vault, directory: Path, manifest: TableManifest, limits: Limits
+        self,
+        table: TableId,
+        files: Files,
+        vault: Vault,
+        directory: Path,
+        manifest: TableManifest,
+        limits: Limits,
+        decoded: DecodedBlocks,
     ) -> None:
         """Reads the series file, and the directories of the blocks that it does not cover.
 
@@ -91,6 +99,7 @@ class TableStore:
         """Ids of the blocks that the series file covers."""
         self._newest_ns = Growable(np.int64, TIME_MIN_NS, self.series.last_time.view)
         """As the index's last times, of published series and records only."""
+        self.decoded = decoded
         self.tails = Tails(files, vault, self.series, lambda: self.columns)
 
     def block_path(self, block_id: str) -> Path:
@@ -284,6 +293,7 @@ class TableStore:
         ids = [live.block.id for live in removed]
         self._staging.forget(ids)
         self.tails.forget(ids)
+        self.decoded.forget(ids)
         with self._lock:
             self._blocks.retire(ids)
             for live in added:

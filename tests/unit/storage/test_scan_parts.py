@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from headwater.model.scan import DimensionIn, TimeRange
 from headwater.model.time import NS_PER_DAY, NS_PER_S
-from headwater.storage.chunk import Chunk
+from headwater.storage.chunk import Mask
 from headwater.storage.scan import LARGE_ROWS
+from headwater.storage.series import Ordinals
+from headwater.storage.wanted import Wanted
 from support.stores import NOW_NS, StoreFolder, records, series
 
 HOSTS = ("a", "b", "c")
@@ -52,15 +55,15 @@ def test_a_thousand_small_writes_are_a_handful_of_chunks(tmp_path: Path) -> None
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many rows each chunk had that a scan took rows out of."""
+    """How many rows of each chunk a scan has looked at one by one."""
     counted: list[int] = []
-    take = Chunk.take
+    table = Wanted.table
 
-    def counting(self: Chunk, rows: list[int]) -> Chunk:
-        counted.append(len(self))
-        return take(self, rows)
+    def counting(self: Wanted, mask: Mask | None, of_rows: Ordinals, *rest: Any) -> pa.Table | None:
+        counted.append(len(of_rows))
+        return table(self, mask, of_rows, *rest)
 
-    monkeypatch.setattr(Chunk, "take", counting)
+    monkeypatch.setattr(Wanted, "table", counting)
     return counted
 
 
@@ -91,7 +94,7 @@ def test_one_host_in_a_part_of_a_minute_is_one_chunk(folder: StoreFolder, taken:
     found = folder.scan(time=TimeRange(start_ns, start_ns + 4), dimensions=only("b"))
     assert [table.num_rows for table in found.memory] == [5]
     assert hosts_in(found.memory) == {"b"}
-    assert taken == [31]
+    assert taken == [5]
     assert found.blocks == ()
     found.close()
     folder.close()
