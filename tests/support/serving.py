@@ -51,6 +51,7 @@ FACTS = Facts(
         blocks=3,
         block_bytes=3_000,
         block_rows=300,
+        decoded_bytes=0,
         damaged_blocks=0,
         disk_free_bytes=10**9,
         disk_low_mark_bytes=10**8,

@@ -51,6 +51,8 @@ class StoreFacts:
     blocks: int
     block_bytes: int
     block_rows: int
+    decoded_bytes: int
+    """Columns of blocks that are kept for the next query."""
     damaged_blocks: int
     disk_free_bytes: int
     disk_low_mark_bytes: int

@@ -177,6 +177,12 @@ METRICS = (
         _one(lambda facts: facts.store.block_rows),
     ),
     Row(
+        "headwater_decoded_cache_bytes",
+        "gauge",
+        "Columns of these blocks that are kept in memory, decoded.",
+        _one(lambda facts: facts.store.decoded_bytes),
+    ),
+    Row(
         "headwater_damaged_blocks",
         "gauge",
         "Blocks known to be damaged: queries that need one fail.",

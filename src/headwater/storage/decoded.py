@@ -154,7 +154,7 @@ class DecodedBlocks:
         with ExitStack() as stack:
             reader: BlockReader | None = None
             for group in part.groups:
-                values: dict[Column, pa.Array] = {}
+                arrays: dict[Column, pa.Array] = {}
                 for column in _read(wanted, part.live):
                     key = part.live.block.id, group, column.physical
                     array = self._find(key)
@@ -165,8 +165,8 @@ class DecodedBlocks:
                         if pa.types.is_dictionary(array.type):
                             array = array.dictionary_decode()
                         self._keep(key, array)
-                    values[column] = array
-                table = _table(part, group, values, wanted)
+                    arrays[column] = array
+                table = _table(part, group, arrays, wanted)
                 if table is not None:
                     yield table
 
@@ -221,34 +221,34 @@ def _layout_of(reader: BlockReader, series: SeriesIndex) -> Layout:
 
 def _read(wanted: Wanted, live: LiveBlock) -> list[Column]:
     """The columns that come from the block's rows; all others are told by the series."""
-    measures = [column for column, _ in wanted.request.columns if column.kind in _MEASURES]
-    return [TIME, *(column for column in measures if column.physical in live.block.physical)]
+    asked = [column for column, _ in wanted.request.columns]
+    found = [column for column in asked if column.kind in _MEASURES and column.physical in live.block.physical]
+    return [TIME, *found] if TIME in asked or _is_cut(wanted, live) else found
 
 
-def _table(part: _Part, group: int, values: dict[Column, pa.Array], wanted: Wanted) -> pa.Table | None:
+def _is_cut(wanted: Wanted, live: LiveBlock) -> bool:
+    """Whether the block has rows of a series whose time is not in question."""
+    time = wanted.request.time
+    is_within = time.start_ns <= live.block.start_ns and live.block.end_ns <= time.end_ns
+    return wanted.floors is not None or not is_within
+
+
+def _table(part: _Part, group: int, arrays: dict[Column, pa.Array], wanted: Wanted) -> pa.Table | None:
     """The rows in question of one row group; None if there are none."""
     series, counts = part.layout.series_of(group)
-    time = values[TIME]
-    mask = _mask(part, group, time.to_numpy(), wanted, series, counts)
-    return wanted.table(mask, np.repeat(series, counts), time, values)
-
-
-def _mask(part: _Part, group: int, time_ns: Int64s, wanted: Wanted, series: Ordinals, counts: Int64s) -> Mask | None:
-    """Which rows of a row group are in question; None if all are. So many of each series stand in it."""
     conditions: list[Mask] = []
-    time = wanted.request.time
-    if part.live.block.start_ns < time.start_ns:
-        conditions.append(time_ns >= time.start_ns)
-    if part.live.block.end_ns > time.end_ns:
-        conditions.append(time_ns <= time.end_ns)
+    if _is_cut(wanted, part.live):
+        time_ns, time = arrays[TIME].to_numpy(), wanted.request.time
+        conditions += [time_ns >= time.start_ns, time_ns <= time.end_ns]
+        if wanted.floors is not None:
+            conditions.append(time_ns >= np.repeat(wanted.floors.of_series[series], counts))
     if wanted.chosen is not None:
         conditions.append(np.repeat(wanted.chosen[series], counts))
-    if wanted.floors is not None:
-        conditions.append(time_ns >= np.repeat(wanted.floors.of_series[series], counts))
     start, end = part.layout.group_start[group : group + 2]
     first, behind = np.searchsorted(part.deleted, (start, end))
     if first < behind:
-        is_live = np.ones(len(time_ns), np.bool_)
+        is_live = np.ones(end - start, np.bool_)
         is_live[part.deleted[first:behind] - start] = False
         conditions.append(is_live)
-    return np.logical_and.reduce(conditions) if conditions else None
+    mask = np.logical_and.reduce(conditions) if conditions else None
+    return wanted.table(mask, np.repeat(series, counts), arrays)

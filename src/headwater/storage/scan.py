@@ -17,7 +17,7 @@ import pyarrow as pa
 from headwater.errors import Corrupt
 from headwater.files import Source
 from headwater.model.scan import BlockPart, Extent, Scan, ScanRequest, TimeRange
-from headwater.model.table import MEASURE_NAME, Columns
+from headwater.model.table import MEASURE_NAME, TIME, Columns
 from headwater.storage.chunk import Chunk, Mask
 from headwater.storage.decoded import DecodedBlocks
 from headwater.storage.floors import Floors
@@ -127,8 +127,8 @@ def _part(wanted: Wanted, chunk: Chunk, deleted: Mask | None) -> pa.Table | None
         conditions.append(time_ns >= wanted.floors.of_series[ordinals])
     mask = np.logical_and.reduce(conditions) if conditions else None
     measures = [column for column, _ in wanted.request.columns if column.name in chunk.columns]
-    values = {column: chunk.columns[column.name][window] for column in measures}
-    return wanted.table(mask, ordinals, pa.array(time_ns), values)
+    arrays = {column: chunk.columns[column.name][window] for column in measures}
+    return wanted.table(mask, ordinals, {TIME: pa.array(time_ns), **arrays})
 
 
 def _has_any(chunk: Chunk, ordinals: npt.NDArray[np.intp]) -> bool:

@@ -239,6 +239,7 @@ class Store:
             blocks=len(blocks),
             block_bytes=sum(block.bytes for block in blocks),
             block_rows=sum(block.rows for block in blocks),
+            decoded_bytes=self._decoded.bytes,
             damaged_blocks=len(self._scrubber.damaged()),
             disk_free_bytes=self._space.free_bytes,
             disk_low_mark_bytes=self._space.mark_bytes,

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headwater.model.record import Int64s
 from headwater.model.scan import ScanRequest
-from headwater.model.table import MEASURE_NAME, TIME, Column, ColumnKind
+from headwater.model.table import MEASURE_NAME, Column, ColumnKind
 from headwater.model.types import Scalar
 from headwater.storage.chunk import Mask
 from headwater.storage.floors import Floors
@@ -44,14 +44,11 @@ class Wanted(NamedTuple):
     ordinals: npt.NDArray[np.intp] | None
     floors: Floors | None
 
-    def table(
-        self, mask: Mask | None, of_rows: Ordinals, time: pa.Array, values: Mapping[Column, pa.Array]
-    ) -> pa.Table | None:
+    def table(self, mask: Mask | None, of_rows: Ordinals, arrays: Mapping[Column, pa.Array]) -> pa.Table | None:
         """The columns of the answer for those rows that `mask` has, all if it is None; None if it has no row.
 
-        The rows are of these series and times, and have these measures.
+        The rows are of these series. `arrays` are their measures, and their times where the answer has them.
         """
-        arrays = {TIME: time, **values}
         if mask is not None:
             edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
             runs, count = edges.reshape(-1, 2), int(np.count_nonzero(mask))

@@ -71,6 +71,9 @@ def test_memory_becomes_blocks(tmp_path: Path) -> None:
         assert after.block_bytes > 0
         assert (after.memtable_bytes, after.memtable_age_s, after.log.bytes) == (0, 0, 0)
         assert after.runs["flush"] == Runs(1, 0)
+        assert after.decoded_bytes == 0
+        instance.queries.run(CALLER, "SELECT * FROM db.cpu")
+        assert instance.facts().store.decoded_bytes >= 3 * 16
         instance.store.keep_space()
         disk = instance.facts().store
         assert disk.disk_low_mark_bytes >= 512 * 1024 * 1024

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.model.record import Layout, RecordColumns
-from headwater.model.scan import DimensionIn, Scan, TimeRange
+from headwater.model.scan import DimensionIn, Scan, ScanRequest, TimeRange
 from headwater.model.table import MeasureType
 from headwater.model.time import NS_PER_HOUR, NS_PER_S
 from headwater.storage import decoded, wanted
@@ -166,6 +166,23 @@ def test_what_was_not_asked_for_before_goes_by_the_files_if_it_is_much(
     assert [len(folder.scan().blocks) for _ in range(3)] == [3, 0, 0]
     filled(folder, 1, rows=500)
     assert [len(folder.scan().blocks) for _ in range(2)] == [0, 0], "the new block alone is not much"
+    folder.close()
+
+
+def test_a_count_decodes_nothing(tmp_path: Path) -> None:
+    folder = StoreFolder(tmp_path)
+    filled(folder, 2)
+    kept_in(folder, 1_000_000)
+    hosts = (DimensionIn("host", frozenset({"a", "b"})),)
+    for conditions, rows in (((), 2_000), (hosts, 1_000)):
+        scan = folder.store.scan(ScanRequest(folder.table, (), dimensions=conditions))
+        assert (scan.blocks, sum(table.num_rows for table in scan.decoded)) == ((), rows)
+        scan.close()
+    assert folder.store._decoded.bytes < 2_000, "where the series are, and no more"
+    part = TimeRange(NOW_NS + 10 * NS_PER_S, NOW_NS + 1_499 * NS_PER_S)
+    scan = folder.store.scan(ScanRequest(folder.table, (), part))
+    assert sum(table.num_rows for table in scan.decoded) == 1_490
+    scan.close()
     folder.close()
 
 
