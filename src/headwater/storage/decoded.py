@@ -39,6 +39,9 @@ DIRECTORY_BYTES_MAX = 2 * 1024 * 1024
 
 _MEASURES = (ColumnKind.MEASURE_VALUE, ColumnKind.MULTI)
 _ENTRY_BYTES = 200
+_LAYOUT, _NOTED = -1, -2
+"""What stands in the place of a row group where something else is kept of a block."""
+
 _VARCHAR_BYTES = 40
 
 
@@ -103,7 +106,7 @@ class DecodedBlocks:
         """The rows in question of these blocks, without the replaced ones, which stand beside them; None if that is
         too much to be kept. Raises Corrupt, KeyUnusable, Unavailable.
         """
-        if not self._max_bytes:
+        if _least_bytes(wanted, blocks) > self._max_bytes // SHARE or not self._max_bytes:
             return None
         parts: list[_Part] = []
         whole = lacking = 0
@@ -139,15 +142,14 @@ class DecodedBlocks:
         for group in part.groups:
             rows = int(part.layout.group_start[group + 1] - part.layout.group_start[group])
             for column in _read(wanted, part.live):
-                width = _VARCHAR_BYTES if column.type is Scalar.VARCHAR else 8
-                yield (part.live.block.id, group, column.physical), width * rows
+                yield (part.live.block.id, group, column.physical), _width(column) * rows
 
     def _note(self, block_ids: list[str], wanted: Wanted) -> bool:
         """Whether somebody has wanted these columns of these blocks before."""
         names = "\n".join(sorted(column.physical for column, _ in wanted.request.columns))
-        were_wanted = [(block_id, -1, names) in self._kept for block_id in block_ids]
+        were_wanted = [(block_id, _NOTED, names) in self._kept for block_id in block_ids]
         for block_id in block_ids:
-            self._keep((block_id, -1, names), None)
+            self._keep((block_id, _NOTED, names), None)
         return all(were_wanted)
 
     def _tables(self, part: _Part, wanted: Wanted) -> Iterator[pa.Table]:
@@ -172,7 +174,7 @@ class DecodedBlocks:
 
     def _layout(self, live: LiveBlock, series: SeriesIndex) -> Layout | None:
         """None if the block has too many series."""
-        key = live.block.id, -1, ""
+        key = live.block.id, _LAYOUT, ""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -200,6 +202,19 @@ class DecodedBlocks:
             self._bytes += _size(value)
             while self._bytes > self._max_bytes:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
+
+
+def _width(column: Column) -> int:
+    """About how many bytes a value takes."""
+    return _VARCHAR_BYTES if column.type is Scalar.VARCHAR else 8
+
+
+def _least_bytes(wanted: Wanted, blocks: Sequence[tuple[LiveBlock, Rows]]) -> int:
+    """What is needed for certain: known without a look at the blocks, of which there may be thousands."""
+    if wanted.chosen is not None or wanted.floors is not None:
+        return 0
+    whole = [live for live, _ in blocks if not _is_cut(wanted, live)]
+    return sum(live.block.rows * sum(map(_width, _read(wanted, live))) for live in whole)
 
 
 def _size(value: pa.Array | Layout | None) -> int:

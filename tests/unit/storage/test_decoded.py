@@ -151,6 +151,8 @@ def test_what_is_too_much_goes_by_the_files(tmp_path: Path) -> None:
     assert (len(small.blocks), sum(table.num_rows for table in small.decoded)) == (0, 501)
     assert len(folder.scan().blocks) == 4
     assert folder.scan().decoded == ()
+    with patch.object(decoded.DecodedBlocks, "_layout", side_effect=AssertionError):
+        assert len(folder.scan().blocks) == 4, "known without a look at the blocks"
     kept_in(folder, 0)
     assert len(folder.scan(time=TimeRange(NOW_NS, NOW_NS + 500 * NS_PER_S)).blocks) == 1
     folder.close()
@@ -164,6 +166,13 @@ def test_what_was_not_asked_for_before_goes_by_the_files_if_it_is_much(
     filled(folder, 3)
     kept_in(folder, 10_000_000)
     assert [len(folder.scan().blocks) for _ in range(3)] == [3, 0, 0]
+    cut = ScanRequest(folder.table, (), TimeRange(NOW_NS + NS_PER_S, NOW_NS + 2_998 * NS_PER_S))
+    kept_in(folder, 10_000_000)
+    monkeypatch.setattr(decoded, "FIRST_BYTES", 10)
+    assert [len(folder.store.scan(cut).blocks) for _ in range(3)] == [3, 0, 0]
+    monkeypatch.setattr(decoded, "FIRST_BYTES", 20_000)
+    folder.scan().close()
+    folder.scan().close()
     filled(folder, 1, rows=500)
     assert [len(folder.scan().blocks) for _ in range(2)] == [0, 0], "the new block alone is not much"
     folder.close()
