@@ -23,7 +23,7 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from headwater.engine.faults import fault_of, is_end_of_database, streamed
 from headwater.engine.filesystem import SCHEME, BlockFileSystem, fault_among
-from headwater.engine.functions import ARROW_FUNCTIONS
+from headwater.engine.functions import ARROW_FUNCTIONS, runs_python
 from headwater.engine.macros import statements
 from headwater.engine.pace import RUN_VARIABLE, Pace
 from headwater.engine.relations import Relations, quoted
@@ -163,7 +163,8 @@ class Engine:
             self._watch.add(run)
             try:
                 with _engine_errors():
-                    cursor.execute(f"SET VARIABLE {RUN_VARIABLE} = {number}")
+                    if runs_python(sql):
+                        cursor.execute(f"SET VARIABLE {RUN_VARIABLE} = {number}")
                     yield _rows(cursor, sql, scans)
             except duckdb.Error as fault:
                 if is_end_of_database(fault):
