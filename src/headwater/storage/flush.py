@@ -11,30 +11,34 @@ Order: reliability.md 2.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headwater.files import TEMPORARY_SUFFIX, Files
 from headwater.model.block import Block
 from headwater.model.record import Int64s
-from headwater.model.table import ColumnKind, Columns, TableId
+from headwater.model.table import Column, ColumnKind, Columns, TableId
 from headwater.model.time import NS_PER_DAY, TIME_MIN_NS
 from headwater.model.types import Scalar
 from headwater.sealing import Vault
-from headwater.storage.block import DirectoryEntry
+from headwater.storage.block import ROW_GROUP_ROWS, DirectoryEntry
 from headwater.storage.block_file import BlockFile
-from headwater.storage.chunk import Chunk, Mask, Moved, merged
+from headwater.storage.chunk import Chunk, Mask, Moved
 from headwater.storage.live import Written, leading_key
-from headwater.storage.scaled import doubles_of
+from headwater.storage.scaled import Doubles, doubles_of
 from headwater.storage.series import Ordinals, SeriesIndex
-from headwater.storage.texts import Coded
+from headwater.storage.texts import NONE, Coded
+
+SLICE_ROWS = 4 * ROW_GROUP_ROWS
+"""So many rows are made into columns of a file at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,6 @@ class Target:
     new_id: Callable[[], str]
 
 
-class _Content(NamedTuple):
-    """Sorted rows of one day, and their directory in the same order."""
-
-    rows: pa.Table
-    directory: list[DirectoryEntry]
-
-
 def write_blocks(target: Target, table: TableId, frozen: Frozen, series: SeriesIndex, sorting: Sorting) -> Flushed:
     """Write the live frozen records as blocks; on return every file is synced and nothing names it yet.
 
@@ -114,105 +111,154 @@ def _noted(written: list[Path], path: Path) -> Path:
 
 
 def _write_blocks(target: Target, table: TableId, frozen: Frozen, series: SeriesIndex, sorting: Sorting) -> Flushed:
-    live = [_kept(chunk, mask, sorting.oldest_ns) for chunk, mask in frozen.chunks]
-    dimension = sorting.dimension if sorting.physical(frozen.columns) is not None else None
-    rows = merged([_only(c, kept) for (c, _), kept in zip(frozen.chunks, live, strict=True) if len(kept)])
+    chunks = [chunk for chunk, _ in frozen.chunks]
+    bounds = [0, *accumulate(map(len, chunks))]
+    block_index, position = np.zeros(bounds[-1], np.int32), np.full(bounds[-1], -1, np.int64)
     blocks: list[Written] = []
-    total = 0 if rows is None else len(rows)
-    block_index, position = np.zeros(total, np.int32), np.zeros(total, np.int64)
-    if rows is not None:
-        order = _sorted(rows, series, dimension)
-        days = rows.time_ns[order] // NS_PER_DAY
+    live = _live(frozen, sorting.oldest_ns)
+    if len(live):
+        rows = _whole(chunks)
+        dimension = sorting.dimension if sorting.physical(frozen.columns) is not None else None
+        days = (rows.time_ns[live] // NS_PER_DAY).astype(np.int32)
+        in_order = _sorted(rows.ordinals[live], rows.time_ns[live], days, series, dimension)
+        order, days = live[in_order], days[in_order]
+        del live, in_order
         starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
-        for start, end in zip(starts, [*starts[1:], total], strict=True):
+        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
             part = order[start:end]
             block_index[part], position[part] = len(blocks), np.arange(end - start)
-            sorted_by = sorting.physical(frozen.columns)
-            content = _content(rows.take(part), series, frozen.columns)
-            block = _write_block(target, content, table, int(days[start]), sorted_by)
-            first, last = content.directory[0], content.directory[-1]
-            blocks.append(Written(block, leading_key(first, dimension), leading_key(last, dimension)))
+            directory = _directory(rows.ordinals[part], rows.time_ns[part], series)
+            contents = _Contents(rows, part, series, frozen.columns)
+            block = _write_block(target, contents, directory, table, int(days[start]), sorting.physical(frozen.columns))
+            blocks.append(Written(block, leading_key(directory[0], dimension), leading_key(directory[-1], dimension)))
     ids = tuple(written.block.id for written in blocks)
-    moved = []
-    offset = 0
-    for (chunk, _), kept in zip(frozen.chunks, live, strict=True):
-        into_block, at = np.zeros(len(chunk), np.int32), np.full(len(chunk), -1, np.int64)
-        into_block[kept] = block_index[offset : offset + len(kept)]
-        at[kept] = position[offset : offset + len(kept)]
-        offset += len(kept)
-        moved.append(Moved(ids, into_block, at))
+    moved = [Moved(ids, block_index[start:end], position[start:end]) for start, end in pairwise(bounds)]
     return Flushed(tuple(blocks), tuple(moved))
 
 
-def _write_block(target: Target, content: _Content, table: TableId, day: int, sorted_by: str | None) -> Block:
-    block_id, doubles = target.new_id(), doubles_of(content.rows)
-    with closing(BlockFile(target.files, target.vault, target.path_of(block_id), content.rows.schema, doubles)) as file:
-        file.write(content.rows)
-        return file.end(content.directory, block_id, table, day, sorted_by)
+def _write_block(
+    target: Target,
+    contents: _Contents,
+    directory: list[DirectoryEntry],
+    table: TableId,
+    day: int,
+    sorted_by: str | None,
+) -> Block:
+    block_id, doubles = target.new_id(), contents.doubles()
+    schema = contents.slice(0, 0).schema
+    with closing(BlockFile(target.files, target.vault, target.path_of(block_id), schema, doubles)) as file:
+        for start in range(0, len(contents), SLICE_ROWS):
+            file.write(contents.slice(start, SLICE_ROWS))
+        return file.end(directory, block_id, table, day, sorted_by)
 
 
-def _kept(chunk: Chunk, mask: Mask | None, oldest_ns: int) -> npt.NDArray[np.intp]:
-    """The rows that were not replaced and are not past retention."""
-    if chunk.start_ns >= oldest_ns:
-        return np.arange(len(chunk)) if mask is None else np.flatnonzero(~mask)
-    kept = chunk.time_ns >= oldest_ns
-    return np.flatnonzero(kept if mask is None else kept & ~mask)
+def _live(frozen: Frozen, oldest_ns: int) -> npt.NDArray[np.intp]:
+    """The rows that were not replaced and are not past retention, counted through all chunks."""
+    kept = [np.zeros(0, np.bool_)]
+    for chunk, mask in frozen.chunks:
+        is_live = np.ones(len(chunk), np.bool_) if mask is None else ~mask
+        kept.append(is_live & (chunk.time_ns >= oldest_ns) if chunk.start_ns < oldest_ns else is_live)
+    return np.flatnonzero(np.concatenate(kept))
 
 
-def _only(chunk: Chunk, rows: npt.NDArray[np.intp]) -> Chunk:
-    return chunk.take(rows) if len(rows) < len(chunk) else Chunk(*_parts(chunk))
+def _whole(chunks: Sequence[Chunk]) -> Chunk:
+    """All rows of the chunks, replaced ones too."""
+    if len(chunks) == 1:
+        return chunks[0]
+    types = {name: column.type for chunk in chunks for name, column in chunk.columns.items()}
+    return Chunk(
+        np.concatenate([chunk.ordinals for chunk in chunks]),
+        np.concatenate([chunk.time_ns for chunk in chunks]),
+        np.concatenate([chunk.version for chunk in chunks]),
+        {name: pa.concat_arrays([_values(chunk, name, kind) for chunk in chunks]) for name, kind in types.items()},
+    )
 
 
-def _parts(chunk: Chunk) -> tuple[npt.NDArray[np.int32], Int64s, Int64s, dict[str, pa.Array]]:
-    """The rows without the mask, which may have grown since the freeze."""
-    return chunk.ordinals, chunk.time_ns, chunk.version, chunk.columns
+def _values(chunk: Chunk, name: str, kind: pa.DataType) -> pa.Array:
+    return chunk.columns[name] if name in chunk.columns else pa.nulls(len(chunk), kind)
 
 
-def _sorted(rows: Chunk, series: SeriesIndex, dimension: str | None) -> npt.NDArray[np.intp]:
+def _sorted(
+    ordinals: Ordinals, time_ns: Int64s, days: npt.NDArray[np.int32], series: SeriesIndex, dimension: str | None
+) -> npt.NDArray[np.intp]:
     """Row numbers by day, then by `dimension` if there is one, measure name, series id and time: in block order."""
-    measure = _ranks(series.measure_name, rows.ordinals)
-    keys = [rows.time_ns, series.ids.view[rows.ordinals], measure]
+    is_here = np.zeros(int(ordinals.max()) + 1, np.bool_)
+    is_here[ordinals] = True
+    here = np.flatnonzero(is_here).astype(np.int32)
+    keys = [series.ids.view[here], _ranks(series.measure_name, here)]
     if dimension is not None:
-        keys.append(_ranks(series.dimension(dimension), rows.ordinals))
-    return np.lexsort((*keys, rows.time_ns // NS_PER_DAY))
+        keys.append(_ranks(series.dimension(dimension), here))
+    rank = np.empty(len(is_here), np.int32)
+    rank[here[np.lexsort(keys)]] = np.arange(len(here), dtype=np.int32)
+    return np.lexsort((time_ns, rank[ordinals], days))
 
 
 def _ranks(coded: Coded, ordinals: Ordinals) -> Int64s:
-    """For each row a number that orders by its value; none comes first."""
-    names = np.array(coded.values, object)
-    rank = np.empty(len(names) + 1, np.int64)
-    rank[np.argsort(names)] = np.arange(len(names))
+    """For each series a number that orders by its value; none comes first."""
+    texts = coded.texts.dictionary()
+    rank = np.empty(len(texts) + 1, np.int64)
+    # Bytes of UTF-8 are in the order of the characters.
+    rank[pc.sort_indices(texts).to_numpy()] = np.arange(len(texts))
     # Code -1, which is none, takes the last place of the array.
     rank[-1] = -1
     ranks: Int64s = rank[coded.codes_of(ordinals)]
     return ranks
 
 
-def _content(rows: Chunk, series: SeriesIndex, columns: Columns) -> _Content:
-    """The Parquet columns of sorted rows of one day: only those in which some row has a value."""
-    arrays: dict[str, pa.Array] = {}
-    for column in columns.dimensions:
-        coded = series.dimension(column.name).column(rows.ordinals)
-        if coded.null_count < len(rows):
-            arrays[column.physical] = coded
-    arrays["measure_name"] = series.measure_name.column(rows.ordinals)
-    arrays["time"] = pa.array(rows.time_ns).cast(pa.timestamp("ns"))
-    for column in columns.measures:
-        values = rows.columns.get(column.name)
-        if values is not None and values.null_count < len(rows):
-            is_time = column.type is Scalar.TIMESTAMP
-            arrays[column.physical] = values.cast(pa.timestamp("ns")) if is_time else values
-    arrays["_version"] = pa.array(rows.version)
-    arrays["_series"] = pa.array(series.ids.view[rows.ordinals])
-    return _Content(pa.table(arrays), _directory(rows, series))
+class _Contents:
+    """Rows of one day in block order, as the columns of its file: those in which some row has a value.
+
+    They are made a slice at a time: all of them at once would take several times the memory of the chunks.
+    """
+
+    def __init__(self, rows: Chunk, order: npt.NDArray[np.intp], series: SeriesIndex, columns: Columns) -> None:
+        self._rows = rows
+        self._order = order
+        self._series = series
+        self._dimensions = [column for column in columns.dimensions if self._has_any(column.name)]
+        self._doubles = Doubles({}, frozenset())
+        self._measures: list[Column] = []
+        for column in columns.measures:
+            values = rows.taken(column.name, order)
+            if values is not None and values.null_count < len(values):
+                self._measures.append(column)
+                found = doubles_of(pa.table({column.physical: values}))
+                self._doubles = Doubles({**self._doubles.scales, **found.scales}, self._doubles.split | found.split)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def doubles(self) -> Doubles:
+        """How the file has its doubles."""
+        return self._doubles
+
+    def slice(self, start: int, count: int) -> pa.Table:
+        """The Parquet columns of some rows."""
+        order = self._order[start : start + count]
+        ordinals = self._rows.ordinals[order]
+        arrays: dict[str, pa.Array] = {}
+        for column in self._dimensions:
+            arrays[column.physical] = self._series.dimension(column.name).column(ordinals)
+        arrays["measure_name"] = self._series.measure_name.column(ordinals)
+        arrays["time"] = pa.array(self._rows.time_ns[order]).cast(pa.timestamp("ns"))
+        for column in self._measures:
+            values = self._rows.columns[column.name].take(pa.array(order))
+            arrays[column.physical] = values.cast(pa.timestamp("ns")) if column.type is Scalar.TIMESTAMP else values
+        arrays["_version"] = pa.array(self._rows.version[order])
+        arrays["_series"] = pa.array(self._series.ids.view[ordinals])
+        return pa.table(arrays)
+
+    def _has_any(self, dimension: str) -> bool:
+        codes = self._series.dimension(dimension).codes_of(self._rows.ordinals[self._order])
+        return bool((codes != NONE).any())
 
 
-def _directory(rows: Chunk, series: SeriesIndex) -> list[DirectoryEntry]:
-    starts = np.flatnonzero(np.diff(rows.ordinals, prepend=-1))
-    keys = series.keys(rows.ordinals[starts])
+def _directory(ordinals: Ordinals, time_ns: Int64s, series: SeriesIndex) -> list[DirectoryEntry]:
+    starts = np.flatnonzero(np.diff(ordinals, prepend=-1))
+    keys = series.keys(ordinals[starts])
     entries: list[DirectoryEntry] = []
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
-        ordinal = int(rows.ordinals[start])
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(ordinals)], strict=True):
+        ordinal = int(ordinals[start])
         measure_name, dimensions = keys.key(len(entries))
         entries.append(
             DirectoryEntry(
@@ -222,8 +268,8 @@ def _directory(rows: Chunk, series: SeriesIndex) -> list[DirectoryEntry]:
                 measure_types=series.data_types(ordinal),
                 first_row=start,
                 rows=end - start,
-                start_ns=int(rows.time_ns[start]),
-                end_ns=int(rows.time_ns[end - 1]),
+                start_ns=int(time_ns[start]),
+                end_ns=int(time_ns[end - 1]),
             )
         )
     return entries

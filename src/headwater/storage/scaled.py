@@ -9,7 +9,7 @@ of blocks undo it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ INTEGER_MAX = 2**53
 """Below this every integer is a double."""
 
 _SAMPLED_ROWS = 16_384
+_PIECE_ROWS = 262_144
 _MINIBLOCK = 32
 
 
@@ -85,12 +86,16 @@ def _decimals(values: npt.NDArray[np.float64]) -> int | None:
     """The least number of decimals that all values have, None for too many, or where a dictionary is smaller."""
     sample = values[:_SAMPLED_ROWS]
     for decimals in range(DECIMALS_MAX + 1):
-        if _integers(sample, decimals) is None:
-            continue
-        integers = _integers(values, decimals)
-        if integers is not None:
-            return decimals if _is_smaller(integers[:_SAMPLED_ROWS]) else None
+        integers = _integers(sample, decimals)
+        if integers is not None and all(_integers(piece, decimals) is not None for piece in _pieces(values)):
+            return decimals if _is_smaller(integers) else None
     return None
+
+
+def _pieces(values: npt.NDArray[np.float64]) -> Iterator[npt.NDArray[np.float64]]:
+    """The values, not so many at a time that looking at them would take much memory."""
+    for start in range(0, len(values), _PIECE_ROWS):
+        yield values[start : start + _PIECE_ROWS]
 
 
 def _integers(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.int64] | None:
