@@ -25,6 +25,11 @@ from headwater.errors import Conflict, Invalid, NotFound, Throttled
 from headwater.model.batch_load import BatchLoadLimits, FailedLines, Progress, SourceFile, Task, TaskStatus
 from headwater.model.time import NS_PER_HOUR, Clock
 
+# Made here and not at the first use, which may come on several threads at once: see `wire/codec`.
+_decode_task = msgspec.json.Decoder(Task).decode
+_decode_file = msgspec.json.Decoder(SourceFile).decode
+_decode_failed = msgspec.json.Decoder(list[FailedLines]).decode
+
 
 class BatchLoadTasks:
     """The tasks of one account, oldest first. Any thread may call; of one task's progress only its worker tells."""
@@ -45,7 +50,7 @@ class BatchLoadTasks:
         for row in tables.read(connection, tables.BATCH_LOAD_TASKS):
             if row["account"] == self._account:
                 details = self._keys.unseal(row["details"], self._purpose(row["id"]))
-                self._note(msgspec.json.decode(details, type=Task), row["client_token"], row["request"])
+                self._note(_decode_task(details), row["client_token"], row["request"])
         self._tasks = dict(sorted(self._tasks.items(), key=lambda item: (item[1].created_ns, item[0])))
 
     def of_request(self, client_token: str | None, request: bytes) -> Task | None:
@@ -131,7 +136,7 @@ class BatchLoadTasks:
         with self._file.transaction() as connection:
             rows = [row for row in tables.read(connection, tables.BATCH_LOAD_FILES) if row["task_id"] == id]
         sealed = [(row["details"], self._purpose(id, "file", row["place"])) for row in rows]
-        files = [msgspec.json.decode(self._keys.unseal(*one), type=SourceFile) for one in sealed]
+        files = [_decode_file(self._keys.unseal(*one)) for one in sealed]
         return sorted(files, key=lambda file: file.place)
 
     def advance(self, id: str, progress: Progress, file: SourceFile, failed: Sequence[FailedLines]) -> None:
@@ -152,7 +157,7 @@ class BatchLoadTasks:
         found = []
         for row in sorted(rows, key=lambda row: int(row["number"])):
             data = zlib.decompress(self._keys.unseal(row["lines"], self._purpose(id, "lines", row["number"])))
-            found.append((int(row["place"]), msgspec.json.decode(data, type=list[FailedLines])))
+            found.append((int(row["place"]), _decode_failed(data)))
         return found
 
     def finish(self, id: str, status: TaskStatus, message: str | None, progress: Progress) -> None:

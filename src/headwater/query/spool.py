@@ -62,6 +62,10 @@ class _Trailer(msgspec.Struct, array_like=True):
     insights: Insights | None = None
 
 
+# Made here and not at the first use, when several threads may read: see `wire/codec`.
+_decode_trailer = msgspec.msgpack.Decoder(_Trailer).decode
+
+
 class Spool:
     """The folder of results. Any thread may call. `directory` is made by the first `open`."""
 
@@ -148,7 +152,7 @@ class Spool:
         source = SealedSource(sealed, _place(name), self._vault)
         end = source.size_bytes - _LENGTH_BYTES
         length = int.from_bytes(source.read_at(end, _LENGTH_BYTES), "little")
-        trailer = msgspec.msgpack.decode(source.read_at(end - length, length), type=_Trailer)
+        trailer = _decode_trailer(source.read_at(end - length, length))
         columns = tuple(OutputColumn(column, _type(plain)) for column, plain in trailer.columns)
         return Result(
             RowsOnDisk(source, trailer), columns, trailer.scanned_bytes, trailer.metered_bytes, trailer.insights

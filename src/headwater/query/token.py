@@ -42,6 +42,10 @@ class PageToken(msgspec.Struct, array_like=True, frozen=True):
     expires_ns: int
 
 
+# Made here and not at the first use, when several threads may ask for pages: see `wire/codec`.
+_decode = msgspec.msgpack.Decoder(PageToken).decode
+
+
 def seal(key: SealingKey, token: PageToken, caller: Caller, text: str, randomness: Randomness) -> str:
     """The token as its client sees it."""
     sealed = key.seal(msgspec.msgpack.encode(token), _purpose(caller, text), randomness)
@@ -58,7 +62,7 @@ def unseal(key: SealingKey, token: str, caller: Caller, text: str) -> PageToken:
     # The last character of base64 has bits to spare: only the text that was given out counts.
     if base64.urlsafe_b64encode(raw).decode() != token:
         raise invalid_token()
-    return msgspec.msgpack.decode(value, type=PageToken)
+    return _decode(value)
 
 
 def invalid_token() -> Invalid:

@@ -51,6 +51,10 @@ class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True):
         return Series(self.measure_name, self.dimensions)
 
 
+# Made here and not at the first use, which may come on several threads at once: see `wire/codec`.
+_decode_directory = msgspec.msgpack.Decoder(list[DirectoryEntry]).decode
+
+
 @dataclass(frozen=True, slots=True)
 class BlockDescription:
     """A block file in figures: rows of each row group, type of each column by physical name, which are scaled."""
@@ -89,7 +93,7 @@ def _unpacked_bytes(text: bytes) -> int:
 
 def _unpack(text: bytes) -> list[DirectoryEntry]:
     packed = pa.decompress(base64.b64decode(text.partition(b":")[2]), _unpacked_bytes(text), "zstd", asbytes=True)
-    return msgspec.msgpack.decode(packed, type=list[DirectoryEntry])
+    return _decode_directory(packed)
 
 
 class BlockReader:

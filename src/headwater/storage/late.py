@@ -51,6 +51,10 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     records: tuple[LateRecord, ...]
 
 
+# Made here and not at the first use, which may come on several threads at once: see `wire/codec`.
+_decode_reports = msgspec.msgpack.Decoder(list[Report]).decode
+
+
 class LateWrites:
     """The reports that wait, and counts since the start. Any thread may call."""
 
@@ -139,7 +143,7 @@ def has_reports(payload: bytes) -> bool:
 def decode_reports(payload: bytes) -> list[Report]:
     """Raises Corrupt."""
     try:
-        return msgspec.msgpack.decode(payload[len(PAYLOAD_MAGIC) :], type=list[Report])
+        return _decode_reports(payload[len(PAYLOAD_MAGIC) :])
     except msgspec.DecodeError as error:
         raise Corrupt(f"log entry with reports cannot be read: {error}") from error
 

@@ -43,6 +43,10 @@ class _Facts(msgspec.Struct):
     blocks: dict[str, tuple[str, str]]
 
 
+# Made here and not at the first use, which may come on several threads at once: see `wire/codec`.
+_decode_facts = msgspec.json.Decoder(_Facts).decode
+
+
 @dataclass(frozen=True, slots=True)
 class KnownSeries:
     """What a series file holds: the index, and of each block it covers the first and last leading key."""
@@ -110,7 +114,7 @@ def read_series_file(files: Files, vault: Vault, folder: Path) -> KnownSeries | 
         sealed = SealedSource(files.open_source(path, site="series.read"), _place(folder), uncached)
         with SourceFile(sealed) as source, pa.ipc.open_file(source) as reader:
             table = reader.read_all().combine_chunks()
-        facts = msgspec.json.decode(table.schema.metadata[_KEY], type=_Facts)
+        facts = _decode_facts(table.schema.metadata[_KEY])
         if facts.format != FORMAT:
             raise Corrupt(f"the series file of table {folder.name} has format {facts.format}; {FORMAT} is known")
         return KnownSeries(SeriesIndex.of(_arrays(table, facts)), facts.blocks)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from functools import cache
 from math import isfinite
 from typing import Any, NoReturn, TypeVar
@@ -123,9 +124,15 @@ def _check_surrogates(text: str) -> None:
         raise Malformed("A text in the body holds half of a surrogate pair.") from error
 
 
+_first_use = threading.Lock()
+
+
 @cache
 def _type_of(shape: type[msgspec.Struct]) -> inspect.StructType:
-    described = inspect.type_info(shape)
+    """What a shape says of its members. msgspec may convert to it afterwards, on any thread."""
+    # This is the first use of the struct, at which msgspec (0.22) shows it to other threads half known: they crash.
+    with _first_use:
+        described = inspect.type_info(shape)
     assert isinstance(described, inspect.StructType)
     return described
 

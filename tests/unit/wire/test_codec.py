@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -221,3 +223,40 @@ def test_query_texts_and_client_tokens_are_not_shown():
         "Value at 'queryString' failed to satisfy constraint: Member must have length less than or equal to 262144",
         "Value at 'clientToken' failed to satisfy constraint: Member must have length greater than or equal to 32",
     ]
+
+
+TWO_FIRST_USES = """
+import threading
+import msgspec
+from headwater.wire import codec
+
+is_half_known, other_is_done = threading.Event(), threading.Event()
+
+def slowly():
+    if threading.current_thread() is first:
+        is_half_known.set()
+        other_is_done.wait(0.5)
+    return int
+
+class Inner(msgspec.Struct):
+    number: "slowly()"
+
+class Outer(msgspec.Struct):
+    inner: Inner
+
+def use():
+    assert codec.decode(b'{"inner": {"number": 1}}', Outer, 32).inner.number == 1
+
+first = threading.Thread(target=use)
+first.start()
+assert is_half_known.wait(20)
+use()
+other_is_done.set()
+first.join()
+"""
+
+
+def test_two_threads_use_a_shape_for_the_first_time() -> None:
+    """The second waits for the first, which goes on after half a second. Otherwise the process crashes."""
+    done = subprocess.run([sys.executable, "-c", TWO_FIRST_USES], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
