@@ -53,6 +53,8 @@ class Run:
     """What it is counted with while it is kept."""
     newest: Place = FIRST
     uses: dict[Place, int] = field(default_factory=dict)
+    waiting: int = 0
+    """How many calls wait for its result."""
 
 
 class Cursors:

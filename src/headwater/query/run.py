@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -53,8 +54,8 @@ from headwater.threads import stand_back
 
 _log = structlog.get_logger("query")
 
-CALL_LIMIT_S = 50.0
-"""So long a call waits for its query; clients give up after 60 s."""
+CALL_LIMIT_S = 25.0
+"""So long a call waits for its query. Clients hang up after 60 s, but Java 1 and JDBC after 50 s, Java 2 after 30 s."""
 
 FIRST_PAGE_LIMIT_S = 5.0
 """So long the first call waits that names MaxRows. Its client expects an empty page, and learns what to cancel."""
@@ -336,18 +337,30 @@ class Queries:
     def _has_ended(self, run: Run, is_wanted: Callable[[], bool], limit_s: float) -> bool:
         """Wait for a run as long as a call may last. A client that has gone ends its run."""
         deadline_s = self._clock.monotonic_s() + limit_s
-        while self._clock.monotonic_s() < deadline_s:
-            try:
-                run.result.exception(timeout=GONE_CHECK_S)
-            except FutureTimeout:
-                self._check_goes_on(run)
-                if not is_wanted():
-                    self._abandon(run)
-            except CancelledError:
-                return True
-            else:
-                return True
+        with self._counted(run):
+            while self._clock.monotonic_s() < deadline_s:
+                try:
+                    run.result.exception(timeout=GONE_CHECK_S)
+                except FutureTimeout:
+                    self._check_goes_on(run)
+                    if not is_wanted():
+                        self._abandon(run)
+                except CancelledError:
+                    return True
+                else:
+                    return True
         return False
+
+    @contextmanager
+    def _counted(self, run: Run) -> Iterator[None]:
+        """One more call waits for a run."""
+        with self._lock:
+            run.waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                run.waiting -= 1
 
     def _check_goes_on(self, run: Run) -> None:
         """Raises Conflict or QueryFailed for a run that is cancelled or past its time, though the engine works on.
@@ -363,8 +376,11 @@ class Queries:
         raise QueryFailed(f"Query timed out after {self._settings.timeout_s:g} seconds")
 
     def _abandon(self, run: Run) -> None:
+        """Ends a run whose client has gone, unless a second try of that client has come to wait for it: Conflict."""
         with self._lock:
             active = self._active.get(run.query_id)
+            if run.waiting > 1:
+                raise Conflict(UNABLE)
         self._cursors.drop(run)
         _log.info("query abandoned", query_id=run.query_id)
         if active is not None:

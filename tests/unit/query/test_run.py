@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
@@ -15,6 +15,7 @@ from headwater.config import load
 from headwater.errors import Conflict, Fault, Invalid, QueryFailed, Unavailable
 from headwater.instance import Instance
 from headwater.model.time import NS_PER_DAY, FixedClock
+from headwater.query.run import CALL_LIMIT_S, FIRST_PAGE_LIMIT_S, GONE_CHECK_S
 from headwater.query.token import Caller
 from support.stores import NOW_NS, records, series
 
@@ -113,13 +114,15 @@ SLOW = (
 )
 
 
-def running(instance: Instance, text: str) -> tuple[threading.Thread, list[BaseException], str]:
+def running(
+    instance: Instance, text: str, client_token: str | None = None, is_wanted: Callable[[], bool] = lambda: True
+) -> tuple[threading.Thread, list[BaseException], str]:
     """A call that waits for its query, in a thread; what it raised; the query's id."""
     raised: list[BaseException] = []
 
     def call() -> None:
         try:
-            instance.queries.run(ME, text)
+            instance.queries.run(ME, text, client_token, is_wanted=is_wanted)
         except Fault as fault:
             raised.append(fault)
 
@@ -159,6 +162,23 @@ def test_a_client_that_has_gone_ends_its_query_and_may_begin_it_anew(instance: I
     assert not instance.queries._active
 
 
+def test_a_second_try_of_a_client_that_has_gone_has_the_run(instance: Instance):
+    """An SDK that hangs up sends the call again at once, mostly before its first connection is known to be gone."""
+    second_waits = threading.Event()
+
+    def told() -> bool:
+        second_waits.set()
+        return True
+
+    first, first_raised, query_id = running(instance, SLOW, TOKEN, is_wanted=lambda: not second_waits.is_set())
+    second, second_raised, _ = running(instance, SLOW, TOKEN, is_wanted=told)
+    first.join(10)
+    assert [type(fault) for fault in first_raised] == [Conflict]
+    assert instance.queries.cancel(ME, query_id) == f"Query {query_id} was cancelled."
+    second.join(10)
+    assert [type(fault) for fault in second_raised] == [Conflict]
+
+
 def test_a_long_query_answers_empty_pages_with_progress(instance: Instance, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("headwater.query.run.CALL_LIMIT_S", 0.0)
     text = "SELECT count(*) FROM UNNEST(sequence(1, 10000)) a(x), UNNEST(sequence(1, 10000)) b(y)"
@@ -166,6 +186,11 @@ def test_a_long_query_answers_empty_pages_with_progress(instance: Instance, monk
     assert (answer.rows, answer.progress_percent < 100) == ([], True)
     monkeypatch.undo()
     assert pages_of(instance, text, answer.next_token) == [b'{"Data":[{"ScalarValue":"100000000"}]}']
+
+
+def test_a_call_is_answered_before_any_stock_client_hangs_up():
+    """Who hangs up ends the query, and begins it anew. Java 2 does so after 30 s, unless it is told otherwise."""
+    assert FIRST_PAGE_LIMIT_S < CALL_LIMIT_S < 30.0 - GONE_CHECK_S - 2.0
 
 
 def test_a_first_page_of_some_rows_comes_soon_and_names_what_to_cancel(
