@@ -12,6 +12,7 @@ from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_
 
 _DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 _TIME = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,9})?)?"
+_ZONE = r"(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
 _TIME_PARTS = r"^([0-9]+):([0-9]+)(?::([0-9]+)(?:\.([0-9]+))?)?$"
 _ISO = (
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"
@@ -92,13 +93,14 @@ MACROS: tuple[tuple[str, str], ...] = (
     (
         "hw_timestamp_from_text(s)",
         f"TRY_CAST(CAST(hw_date_from_text(split_part(s, ' ', 1)) AS HUGEINT) * {NS_PER_DAY}"
-        f" + CASE WHEN contains(s, ' ') THEN CASE WHEN regexp_full_match(s, '{_DATE} {_TIME}')"
-        " THEN hw_time_from_text(split_part(s, ' ', 2)) END ELSE 0 END AS BIGINT)",
+        f" + CASE WHEN contains(s, ' ') THEN CASE WHEN regexp_full_match(s, '{_DATE} {_TIME}( ?{_ZONE})?')"
+        f" THEN hw_time_from_text(regexp_extract(s, '{_TIME}')) - hw_offset(regexp_extract(s, '{_ZONE}$')) END"
+        " ELSE 0 END AS BIGINT)",
     ),
-    # Nanoseconds that a zone such as +02:00 is ahead of UTC; 0 for Z and for none
+    # Nanoseconds that a zone such as +02:00 is ahead of UTC; 0 for Z, UTC and none
     (
         "hw_offset(z)",
-        "CASE WHEN z IN ('', 'Z') THEN 0 ELSE CASE WHEN starts_with(z, '-') THEN -1 ELSE 1 END *"
+        "CASE WHEN z IN ('', 'Z', 'UTC') THEN 0 ELSE CASE WHEN starts_with(z, '-') THEN -1 ELSE 1 END *"
         f" (CAST(substr(z, 2, 2) AS BIGINT) * {NS_PER_HOUR}"
         f" + coalesce(TRY_CAST(replace(substr(z, 4), ':', '') AS BIGINT), 0) * {NS_PER_MINUTE}) END",
     ),

@@ -101,12 +101,19 @@ def fault(node: tree.Node, text: str) -> Invalid:
     return Invalid(f"line {node.line}:{node.column}: {text}")
 
 
-def missing(kind: str, name: str, node: tree.Table) -> Invalid:
-    """Source: sql.md 8; the form for tables is a guess."""
-    identifier = node.name if node.database is None else f"{node.database}.{node.name}"
+def no_database(name: str, identifier: str, place: tree.Node) -> Invalid:
+    """`identifier` is the whole name asked for, `place` what is at fault: a table, or the whole SHOW or DESCRIBE."""
     return Invalid(
-        f"Requested {kind} '{name}' not found for identifier '{identifier}' at line {node.line}:{node.column}"
+        f"Requested database '{name}' not found for identifier '{identifier}' at line {place.line}:{place.column}"
     )
+
+
+def no_table(node: tree.Table, place: tree.Node) -> Invalid:
+    """As `no_database`. Source: observed in others' reports; for a bare name, which only WITH can give, a guess."""
+    where = f"at line {place.line}:{place.column}"
+    if node.database is None:
+        return Invalid(f"Requested table '{node.name}' not found for identifier '{node.name}' {where}")
+    return Invalid(f"The table '{node.name}' does not exist in database '{node.database}' {where}")
 
 
 def unsupported(node: tree.Node, construct: str) -> Invalid:

@@ -19,7 +19,8 @@ from headwater.sql.binder_context import (
     ExpressionBinder,
     coerce,
     fault,
-    missing,
+    no_database,
+    no_table,
     unsupported,
 )
 from headwater.sql.bound import (
@@ -105,10 +106,10 @@ class _RelationBinder:
 
     def _table(self, node: tree.Table, database: str) -> Source:
         if not self.binding.names.has_database(database):
-            raise missing("database", database, node)
+            raise no_database(database, f"{database}.{node.name}", node)
         found = self.binding.names.table(database, node.name)
         if found is None:
-            raise missing("table", node.name, node)
+            raise no_table(node, node)
         table, columns = found
         pairs = tuple((column, self.binding.slot(column.type)) for column in columns.all())
         shown = tuple(ScopeColumn((database, node.name), column.name, slot) for column, slot in pairs)
@@ -128,7 +129,7 @@ class _RelationBinder:
             return tables[node.name]
         folded = [table for name, table in tables.items() if name.casefold() == node.name.casefold()]
         if len(folded) != 1:
-            raise missing("table", node.name, node)
+            raise no_table(node, node)
         return folded[0]
 
     # UNNEST

@@ -356,6 +356,7 @@ _CASTS: dict[tuple[Scalar, Scalar], str] = {
     (VARCHAR, TIMESTAMP): "hw_timestamp_from_text({0})",
     (VARCHAR, DATE): "hw_date_from_text({0})",
     (VARCHAR, TIME): "hw_time_from_text({0})",
+    (VARCHAR, VARBINARY): "lower(hex({0}))",
     (DOUBLE, BIGINT): "TRY_CAST(round({0}) AS BIGINT)",
     (DOUBLE, INTEGER): "TRY_CAST(round({0}) AS INTEGER)",
     (BIGINT, INTEGER): "TRY_CAST({0} AS INTEGER)",
@@ -381,7 +382,7 @@ _CANNOT_FAIL = frozenset(
     or pair in {(DOUBLE, BOOLEAN), (INTEGER, BOOLEAN), (BIGINT, BOOLEAN), (TIMESTAMP, DATE), (TIMESTAMP, TIME)}
     or pair[0] is BOOLEAN
     or (pair[1] is DOUBLE and pair[0] not in (VARCHAR, JSON))
-    or pair == (INTEGER, BIGINT)
+    or pair in {(INTEGER, BIGINT), (VARCHAR, VARBINARY)}
 )
 
 

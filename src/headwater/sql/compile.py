@@ -16,7 +16,7 @@ from headwater.model.limits import Limits
 from headwater.model.types import Array, Map, OutputColumn, Row, SqlType, Timeseries, as_sent
 from headwater.sql import tree
 from headwater.sql.binder import bind
-from headwater.sql.binder_context import Names, Parameters, fault, missing
+from headwater.sql.binder_context import Names, Parameters, fault, no_database, no_table
 from headwater.sql.bound import BoundQuery
 from headwater.sql.budget import Budget
 from headwater.sql.constant import NOW, Constant, Given, Trace
@@ -145,7 +145,7 @@ class _Compilation:
             return ShowDatabases(statement.like)
         if isinstance(statement, tree.ShowTables):
             return self._show_tables(statement)
-        database, table = self._existing(statement.table)
+        database, table = self._existing(statement.table, statement)
         if isinstance(statement, tree.ShowMeasures):
             return ShowMeasures(database, table, statement.like)
         return Describe(database, table)
@@ -182,19 +182,16 @@ class _Compilation:
             return ShowTables(None, statement.like)
         database = statement.database
         if not self.names.has_database(database.name):
-            raise Invalid(
-                f"Requested database '{database.name}' not found for identifier '{database.name}'"
-                f" at line {database.line}:{database.column}"
-            )
+            raise no_database(database.name, database.name, statement)
         return ShowTables(database.name, statement.like)
 
-    def _existing(self, table: tree.Table) -> tuple[str, str]:
-        """The names of a table that is there."""
+    def _existing(self, table: tree.Table, statement: tree.Node) -> tuple[str, str]:
+        """The names of a table that is there; faults are those of the whole statement."""
         assert table.database is not None, "the parser lets only full addresses through here"
         if not self.names.has_database(table.database):
-            raise missing("database", table.database, table)
+            raise no_database(table.database, f"{table.database}.{table.name}", statement)
         if self.names.table(table.database, table.name) is None:
-            raise missing("table", table.name, table)
+            raise no_table(table, statement)
         return table.database, table.name
 
 

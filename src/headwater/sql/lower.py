@@ -32,6 +32,7 @@ from headwater.sql.bound import (
     Extended,
     Grouping,
     Join,
+    Logical,
     Projection,
     Query,
     Relation,
@@ -125,12 +126,18 @@ class _Lowering:
     def _derived(self, query: Query) -> str:
         return f"({self.query(query)}) AS {self._name('r')}"
 
+    def _condition(self, condition: Expression) -> str:
+        """What rows must meet. Of several conditions the engine computes each only where those before it are met."""
+        if isinstance(condition, Logical) and condition.operator == "AND":
+            return " AND ".join(map(self.expression, condition.operands))
+        return self.expression(condition)
+
     def _select(self, select: Select, *, is_result: bool = False) -> str:
         source = "" if select.source is None else f" FROM {self.relation(select.source)}"
-        where = "" if select.where is None else f" WHERE {self.expression(select.where)}"
+        where = "" if select.where is None else f" WHERE {self._condition(select.where)}"
         if select.grouping is not None:
             source = f" FROM ({self._grouped(select.grouping, source, where)}) AS {self._name('r')}"
-            where = "" if select.having is None else f" WHERE {self.expression(select.having)}"
+            where = "" if select.having is None else f" WHERE {self._condition(select.having)}"
         kept = select.projections if select.is_distinct or is_result else self._used(select.projections)
         columns = [self._column(p, is_result=is_result) for p in kept] or [f"1 AS {self._name('x')}"]
         distinct = "DISTINCT " if select.is_distinct else ""
@@ -231,7 +238,7 @@ class _Lowering:
             right = f"({right})"
         if join.condition is None:
             return f"{left} CROSS JOIN {right}"
-        return f"{left} {join.kind} JOIN {right} ON {self.expression(join.condition)}"
+        return f"{left} {join.kind} JOIN {right} ON {self._condition(join.condition)}"
 
     def _passed(self, relation: Relation | None) -> list[str]:
         """The columns of a relation that somebody reads."""

@@ -97,8 +97,37 @@ def _is_refined(write: Write, count: int) -> bool:
     return "hw_" in shape or "lambda" in shape
 
 
+_SURE_CALLS = frozenset({"=", "<>", "!=", "<", "<=", ">", ">=", "is distinct from", "between", "in", "not", "like"})
+_SURE_OF_DOUBLES = frozenset("+-*/%")
+
+
 def _logical(lowering: Lowering, node: Logical) -> str:
-    return f"({f' {node.operator} '.join(map(lowering.expression, node.operands))})"
+    """From the left, and no further than needed: an operand that may fail stands behind tests of those before it.
+
+    The engine computes all operands. One whose text is long, or that holds a subquery, is not tested: the test computes
+    it twice. Source: Trino.
+    """
+    texts = [lowering.expression(operand) for operand in node.operands]
+    whole = f"({f' {node.operator} '.join(texts)})"
+    last = max((place for place, operand in enumerate(node.operands) if _may_fail(operand)), default=0)
+    settled, result = ("NOT", "false") if node.operator == "AND" else ("", "true")
+    tests = [
+        f"WHEN {settled} ({text}) THEN {result}"
+        for text, operand in zip(texts[:last], node.operands[:last], strict=True)
+        if len(text) <= LONG_TEXT_CHARACTERS and not _has_subquery((operand,))
+    ]
+    return f"CASE {' '.join(tests)} ELSE {whole} END" if tests else whole
+
+
+def _may_fail(expression: Expression) -> bool:
+    """Whether a value may fail the query; said of some that cannot, too. Subqueries are computed in any case."""
+    return any(not _is_sure(part) for part in walk(expression))
+
+
+def _is_sure(part: Expression) -> bool:
+    if isinstance(part, Call):
+        return part.name in _SURE_CALLS or (part.name in _SURE_OF_DOUBLES and part.type is Scalar.DOUBLE)
+    return isinstance(part, SlotRef | Literal | Logical | Coerce | IsNull | Try | Windowed | SortKey | Subquery)
 
 
 def _coerce(lowering: Lowering, node: Coerce) -> str:

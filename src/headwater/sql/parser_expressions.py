@@ -393,6 +393,9 @@ class ExpressionParser(TypeParser, ABC):
             arguments.append(self._lambda() if self._begins_lambda() else self._expression())
             while self._accept(","):
                 arguments.append(self._lambda() if self._begins_lambda() else self._expression())
+            if token.word == "SUBSTRING" and len(arguments) == 1 and self._accept("FROM"):
+                arguments.append(self._expression())
+                arguments += (self._expression(),) if self._accept("FOR") else ()
             if self._token.word == "ORDER":
                 order_by = self._sort_items()
         self._expect(")")

@@ -30,7 +30,7 @@ class ScopeColumn:
     bare: bool = True
 
     def is_of(self, qualifier: tuple[str, ...]) -> bool:
-        """Whether `qualifier`, of one or two parts, names the relation this column is of."""
+        """Whether `qualifier`, an alias or a table with or without database, names the relation this column is of."""
         return self.qualifiers[-len(qualifier) :] == qualifier
 
 
@@ -54,13 +54,14 @@ class Scope:
     def find(self, name: tuple[str, ...]) -> tuple[Slot, int] | None:
         """What a dotted name starts with: a column, here or further out, and how many parts of `name` say it.
 
-        Two parts may be a qualified column or a field of a row, in this order at each level; what is left over
+        Several parts may be a qualified column or a field of a row, in this order at each level; what is left over
         names fields. None if there is no such column. Raises Ambiguous.
         """
         scope: Scope | None = self
         while scope is not None:
-            if len(name) > 1 and (slots := scope._slots.get(name[:2])):
-                return _only(slots), 2
+            for used in (3, 2):
+                if len(name) >= used and (slots := scope._slots.get(name[:used])):
+                    return _only(slots), used
             slots = scope._slots.get(name[:1], [])
             if slots and (len(name) == 1 or any(isinstance(slot.type, Row) for slot in slots)):
                 return _only(slots), 1
@@ -80,10 +81,10 @@ def _only(slots: Iterable[Slot]) -> Slot:
 
 
 def _keys(column: ScopeColumn) -> Iterable[tuple[str, ...]]:
-    """Every way to say the column: bare, and with the last part of its qualifier."""
+    """Every way to say the column: bare, with the last part of its qualifier, and with its database too."""
     if column.name is None:
         return
     if column.bare:
         yield (column.name,)
-    if column.qualifiers:
-        yield (column.qualifiers[-1], column.name)
+    for start in range(len(column.qualifiers)):
+        yield (*column.qualifiers[start:], column.name)

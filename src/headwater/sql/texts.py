@@ -28,7 +28,8 @@ _DATE = r"(\d{4})-(\d{1,2})-(\d{1,2})"
 _TIME = r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?"
 _DATE_TEXT = re.compile(_DATE, re.ASCII)
 _TIME_TEXT = re.compile(_TIME, re.ASCII)
-_TIMESTAMP_TEXT = re.compile(f"{_DATE}(?: {_TIME})?", re.ASCII)
+_OFFSET = r"([+-])(\d{2})(?::?(\d{2}))?"
+_TIMESTAMP_TEXT = re.compile(f"{_DATE}(?: {_TIME}(?: ?(?:Z|UTC|{_OFFSET}))?)?", re.ASCII)
 
 DURATION_UNITS_NS = {
     "ns": 1,
@@ -60,20 +61,24 @@ _INTERVAL_UNITS_MONTHS = {"MONTH": 1, "YEAR": 12}
 
 
 def parse_timestamp(text: str) -> int:
-    """Nanoseconds of `YYYY-MM-DD[ HH:MM[:SS[.f]]]`, up to nine fraction digits. Raises Invalid."""
-    match = _TIMESTAMP_TEXT.fullmatch(text)
-    time_ns = _instant(match) if match else None
-    if time_ns is None:
+    """Nanoseconds of `YYYY-MM-DD[ HH:MM[:SS[.f]][zone]]`, up to nine fraction digits. Raises Invalid.
+
+    The offset of a zone is applied, as Python's and pandas' texts of instants have one.
+    """
+    return _instant(_TIMESTAMP_TEXT.fullmatch(text), text)
+
+
+def _instant(match: re.Match[str] | None, text: str) -> int:
+    """Of year, month, day, hour, minute, second, fraction, and of the zone's sign, hours and minutes."""
+    days = _days(match[1], match[2], match[3]) if match else None
+    since_midnight = _since_midnight(*match.groups()[3:7]) if match else None
+    if match is None or days is None or since_midnight is None:
+        raise Invalid(f"Value cannot be cast to timestamp: {text}")
+    offset = int(match[9] or 0) * NS_PER_HOUR + int(match[10] or 0) * NS_PER_MINUTE
+    time_ns = days * NS_PER_DAY + since_midnight - (-offset if match[8] == "-" else offset)
+    if not TIME_MIN_NS <= time_ns <= TIME_MAX_NS:
         raise Invalid(f"Value cannot be cast to timestamp: {text}")
     return time_ns
-
-
-def _instant(match: re.Match[str]) -> int | None:
-    days, since_midnight = _days(match[1], match[2], match[3]), _since_midnight(*match.groups()[3:])
-    if days is None or since_midnight is None:
-        return None
-    time_ns = days * NS_PER_DAY + since_midnight
-    return time_ns if TIME_MIN_NS <= time_ns <= TIME_MAX_NS else None
 
 
 def parse_date(text: str) -> int:
@@ -191,20 +196,11 @@ def _compound(body: str, unit: str, to: str) -> tuple[int, Scalar] | None:
 
 _ISO8601 = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
-    r"(?:Z|([+-])(\d{2})(?::?(\d{2}))?)?)?",
+    rf"(?:Z|{_OFFSET})?)?",
     re.ASCII,
 )
 
 
 def parse_iso8601_timestamp(text: str) -> int:
     """Nanoseconds of `2024-03-09T10:00:00.5+02:00`; a zone's offset is applied. Raises Invalid. Source: sql.md 6.9."""
-    match = _ISO8601.fullmatch(text)
-    days = _days(match[1], match[2], match[3]) if match else None
-    since_midnight = _since_midnight(*match.groups()[3:7]) if match else None
-    if match is None or days is None or since_midnight is None:
-        raise Invalid(f"Value cannot be cast to timestamp: {text}")
-    offset = int(match[9] or 0) * NS_PER_HOUR + int(match[10] or 0) * NS_PER_MINUTE
-    time_ns = days * NS_PER_DAY + since_midnight - (-offset if match[8] == "-" else offset)
-    if not TIME_MIN_NS <= time_ns <= TIME_MAX_NS:
-        raise Invalid(f"Value cannot be cast to timestamp: {text}")
-    return time_ns
+    return _instant(_ISO8601.fullmatch(text), text)

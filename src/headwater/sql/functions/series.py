@@ -15,13 +15,16 @@ from headwater.sql.signature import Call, Kind, Signature, row
 
 
 def _create(call: Call) -> str:
-    """Sorted by time, equal times in their input order; NULL for no rows; a NULL among times or values is a fault."""
+    """Sorted by time, equal times in their input order. Rows without a time are left out: NULL if no others are there.
+
+    A NULL value at a time is a fault.
+    """
     refuse_distinct(call)
     time, value = call.texts
-    points = aggregated(call, "list", f"struct_pack(t := {time}, v := {value})")
+    points = aggregated(call, "list", f"struct_pack(t := {time}, v := {value})", condition=f"{time} IS NOT NULL")
     whole = aggregated(call, "count", f"CASE WHEN {time} IS NOT NULL AND {value} IS NOT NULL THEN true END")
-    rows = aggregated(call, "count", "*")
-    fault = failure(quoted("create_time_series does not accept NULL times or values"), call.result)
+    rows = aggregated(call, "count", time)
+    fault = failure(quoted("create_time_series does not accept NULL values"), call.result)
     made = checked(f"hw_by_time({points})", call.result, size=rows)
     return f"CASE WHEN {whole} < {rows} THEN {fault} ELSE {made} END"
 
