@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help setup setup-demo demo test crash buckets sim fuzz-write fuzz-sql lint bench docs docs-check format lock clean
+.PHONY: help setup setup-demo demo test crash buckets clients sim fuzz-write fuzz-sql lint bench docs docs-check format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ sim: setup ## live through SEEDS=1000 simulated histories of the store (a third 
 
 buckets: setup ## the store on a bucket of an S3-compatible server, which is built from its Go module (about two minutes)
 	$(BIN)/python -m pytest -m slow tests/behaviours tests/clients/test_block_store.py --timeout 900
+
+clients: setup ## clients that take their time: Telegraf, built from its Go module, and Java, which waits (about five minutes)
+	$(BIN)/python -m pytest -m slow tests/clients/test_programs.py tests/clients/test_telegraf_and_grafana.py --timeout 1800
 
 fuzz-write: setup ## twenty thousand broken WriteRecords requests against a server (about two minutes)
 	$(BIN)/python -m pytest -m slow tests/fuzz --timeout 1800

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.programs import PROGRAMS, Words
+from support.programs import PROGRAMS, Words, java_trust
 from support.s3_servers import CLIENTS_BUCKET
 from support.server import ServerProcess
 
@@ -25,16 +25,32 @@ CHECKS = {
     ),
     "go": ("tables", "tags", "faults", "writes", "rejects", "pages", "settings", "schedules"),
     "go1": ("tables", "faults", "writes", "rejects", "pages", "discovers"),
+    "java": ("tables", "tags", "faults", "writes", "rejects", "pages", "nested", "settings", "discovers"),
+    "java1": ("tables", "faults", "writes", "rejects", "discovers", "catalogs", "values", "fetches"),
 }
-"""The checks of each program; `go1` is on version 1 of Go's SDK."""
+"""The checks of each program; `go1` and `java1` are on version 1 of their SDK."""
 
 WITH_BUCKETS = {
     "javascript": ("cancels", "unloads", "batchLoads"),
     "go": ("unloads", "batchLoads"),
+    "java": ("async",),
+    "java1": ("cancels",),
 }
 """Checks that want an S3-compatible server, or take their time: they run with an endpoint in code only."""
 
-READS_VARIABLES = ("boto3", "javascript", "go")
+SLOW = {"java": ("waits",)}
+"""Checks that sit out what the server or the SDK waits for."""
+
+READS_VARIABLES = ("boto3", "javascript", "go", "java")
+
+ALL_AT_ONCE = ("java", "java1")
+"""Programs that take longer to start than for a check: all checks are one test."""
+
+IN_CODE = [
+    (name, checks)
+    for name in CHECKS
+    for checks in ([CHECKS[name]] if name in ALL_AT_ONCE else [(check,) for check in CHECKS[name]])
+]
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +65,14 @@ def program(pytestconfig: pytest.Config) -> Callable[[str], Words]:
     return ready
 
 
+@pytest.fixture(scope="session")
+def trust(certificates: Path) -> dict[str, str]:
+    """The variables by which programs of all languages trust the authority of the certificates."""
+    authority = certificates / "ca.pem"
+    bundle = dict.fromkeys(("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"), str(authority))
+    return {**bundle, "JDK_JAVA_OPTIONS": java_trust(authority)}
+
+
 def passed(server: ServerProcess, words: Words, endpoint: str, names: tuple[str, ...], **variables: str) -> None:
     """Run the checks of a program, which must all pass."""
     done = server.run(*words, endpoint, *names, **variables)
@@ -58,14 +82,15 @@ def passed(server: ServerProcess, words: Words, endpoint: str, names: tuple[str,
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_no_check_is_forgotten(program: Callable[[str], Words], server: ServerProcess, name: str) -> None:
-    assert tuple(server.run(*program(name)).stdout.split()) == CHECKS[name] + WITH_BUCKETS.get(name, ())
+    known = CHECKS[name] + WITH_BUCKETS.get(name, ()) + SLOW.get(name, ())
+    assert tuple(server.run(*program(name)).stdout.split()) == known
 
 
-@pytest.mark.parametrize(("name", "check"), [(name, check) for name in CHECKS for check in CHECKS[name]])
+@pytest.mark.parametrize(("name", "checks"), IN_CODE, ids=[f"{name}-{'-'.join(checks)}" for name, checks in IN_CODE])
 def test_with_an_endpoint_in_code(
-    program: Callable[[str], Words], server: ServerProcess, name: str, check: str
+    program: Callable[[str], Words], server: ServerProcess, name: str, checks: tuple[str, ...]
 ) -> None:
-    passed(server, program(name), server.endpoint, (check,))
+    passed(server, program(name), server.endpoint, checks)
 
 
 @pytest.mark.parametrize(("name", "check"), [(name, check) for name in WITH_BUCKETS for check in WITH_BUCKETS[name]])
@@ -74,6 +99,12 @@ def test_jobs_and_buckets(
 ) -> None:
     buckets = {"BUCKETS": s3_endpoint, "BUCKET": CLIENTS_BUCKET}
     passed(server_with_buckets, program(name), server_with_buckets.endpoint, (check,), **buckets)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_what_is_waited_for(program: Callable[[str], Words], server: ServerProcess, name: str) -> None:
+    passed(server, program(name), server.endpoint, SLOW[name])
 
 
 @pytest.mark.parametrize(
@@ -91,8 +122,6 @@ def test_with_nothing_but_endpoint_variables(
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_with_no_endpoint_setting_at_all(
-    program: Callable[[str], Words], server_as_aws: ServerProcess, certificates: Path, name: str
+    program: Callable[[str], Words], server_as_aws: ServerProcess, trust: dict[str, str], name: str
 ) -> None:
-    authority = str(certificates / "ca.pem")
-    trust = {"AWS_CA_BUNDLE": authority, "NODE_EXTRA_CA_CERTS": authority}
     passed(server_as_aws, program(name), "-", CHECKS[name], **trust)

@@ -124,8 +124,12 @@ class ServerProcess:
         return file["default"]["aws_access_key_id"], file["default"]["aws_secret_access_key"]
 
     def environment(self) -> dict[str, str]:
-        """What a stock client needs beside the endpoint, and nothing of this machine's own AWS configuration."""
-        return environment({"AWS_SHARED_CREDENTIALS_FILE": str(self.data / "credentials")})
+        """What a stock client needs beside the endpoint, and nothing of this machine's own AWS configuration.
+
+        The file of credentials has two names: the second is Java 1's.
+        """
+        names = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CREDENTIAL_PROFILES_FILE")
+        return environment(dict.fromkeys(names, str(self.data / "credentials")))
 
     def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a client program to its end, with the server's key and region in its environment."""
