@@ -117,7 +117,8 @@ def test_who_may_read_is_told_what_is_missing(ruled: Ruled, instance: Instance) 
     ruled.allow({**SELECT, "Resource": "*"}, WRITE, REPORT)
     for table in ("db.missing", "nowhere.cpu"):
         said = refusal(instance, Invalid, MEANS.replace("db.cpu", table))
-        assert f"not found for identifier '{table}' at line 1:" in said
+        database, name = table.split(".")
+        assert f"The table '{name}' does not exist in database '{database}' at line 1:" in said
 
 
 def test_a_query_without_a_table_needs_select_values(ruled: Ruled, instance: Instance) -> None:
