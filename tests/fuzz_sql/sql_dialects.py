@@ -29,18 +29,23 @@ def _our_column(alias: str, name: str) -> str:
 
 OURS: Dialect = {
     "table": lambda name: f'"fuzz".{name}',
+    "named": lambda source, alias, *_: f"{source} AS {alias}",
+    "values": lambda rows, alias, *names: f"(VALUES {rows}) AS {alias} ({', '.join(names)})",
     "column": _our_column,
+    "sorted_column": lambda written, _: written,
     "sort": lambda key, order, nulls: " ".join(filter(None, (key, order, nulls))),
     "set_operation": lambda left, kind, right: f"{left} {kind} {right}",
     "shifted": lambda instant, sign, interval: f"({instant} {sign} {interval})",
     "contains_underscore": lambda value: f"({value} LIKE '%!_%' ESCAPE '!')",
     "ranking": lambda function, over: f"{function}{over}",
+    "neighbour": lambda function, argument, offset, nulls, over: f"{function}({argument}{offset}){nulls}{over}",
     "avg_bigint": lambda distinct, argument, over: f"avg({distinct}{argument}){over}",
     "avg_double": lambda distinct, argument, over: f"avg({distinct}{argument}){over}",
     "in_with_nulls": lambda value, no, query: f"({value} {no}IN ({query}))",
     "computed_double": lambda value: value,
     "having": lambda condition: f" HAVING {condition}",
     "derived": lambda query, order: f"({query}{order})",
+    "ordered": lambda query, order: f"{query}{order}",
 }
 
 _UNIT_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
@@ -59,6 +64,16 @@ def _interval(short: str) -> str:
 def _instant(time_ns: int) -> str:
     """DataFusion reads a timestamp literal as nanoseconds too."""
     return f"TIMESTAMP '{timestamp_text(time_ns)}'"
+
+
+def _own_name(alias: str, name: str) -> str:
+    return _name(f"{alias} {name}")
+
+
+def _named(source: str, alias: str, *names: str) -> str:
+    """Every relation's columns have names of their own: DataFusion moves a condition on both sides of an outer join,
+    `one.ok AND other.ok`, into one side if both columns are called the same, and reads that side's alone."""
+    return f"{source} AS {alias} ({', '.join(_own_name(alias, name) for name in names)})"
 
 
 def _sort(key: str, order: str, nulls: str) -> str:
@@ -97,9 +112,14 @@ def _field(field: str) -> object:
 
 
 def _avg_bigint(distinct: str, argument: str, over: str) -> str:
-    """DataFusion makes doubles of the numbers first: large ones become one, and lose their last digits."""
-    total = f"CAST(sum({distinct}CAST({argument} AS decimal(38, 0))){over} AS double)"
-    return f"({total} / CAST(count({distinct}{argument}){over} AS double))"
+    """DataFusion makes doubles of the numbers first: large ones become one, and lose their last digits. A total as a
+    double, divided, is rounded twice: twelve times 9007199254740993 has the average 9007199254740994, not ...992. So
+    the whole part is divided as a decimal, and the rest is added to it."""
+    total = f"sum({distinct}CAST({argument} AS decimal(38, 0))){over}"
+    number = f"nullif(count({distinct}{argument}){over}, 0)"
+    rest = f"({total} % {number})"
+    whole = f"CAST(({total} - {rest}) / {number} AS bigint)"
+    return f"(CAST({whole} AS double) + CAST({rest} AS double) / CAST({number} AS double))"
 
 
 def _in_with_nulls(value: str, no: str, query: str) -> str:
@@ -113,14 +133,32 @@ def _having(condition: str) -> str:
     return f" HAVING count(*) >= CASE WHEN {condition} THEN 0 ELSE 1000000000 END"
 
 
+def _neighbour(function: str, argument: str, offset: str, nulls: str, over: str) -> str:
+    """DataFusion loses count of the values when it looks past NULLs for the second one that follows: lead is NULL, or
+    a later value. lag is not concerned, nor is the next value."""
+    if function == "lead" and offset == ", 2" and nulls:
+        raise NotCommon("lead of more than one row that ignores NULLs")
+    return f"{function}({argument}{offset}){nulls}{over}"
+
+
+def _ordered(query: str, order: str) -> str:
+    """DataFusion leaves a sort key out that it takes for constant (a literal below an outer join or in GROUPING SETS,
+    which make NULLs of it) or for sorted already (a running min or max, whatever its NULLs): none is seen through a
+    CASE that reads the row's number."""
+    return f"SELECT * EXCEPT (place) FROM (SELECT *, row_number() OVER () AS place FROM ({query})){order}"
+
+
 def _derived(query: str, order: str) -> str:
     """As for HAVING, where the condition stands around the query; none is moved past a LIMIT."""
-    return f"({query}{order or ' LIMIT 1000000'})"
+    return f"({_ordered(query, order) if order else query + ' LIMIT 1000000'})"
 
 
 DATAFUSION: Dialect = {
     "table": _name,
-    "column": lambda alias, name: f"{alias}.{_name(name)}",
+    "named": _named,
+    "values": lambda rows, alias, *names: _named(f"(VALUES {rows})", alias, *names),
+    "column": lambda alias, name: f"{alias}.{_own_name(alias, name)}",
+    "sorted_column": lambda _, name: f"CASE WHEN place > 0 THEN {name} END",
     "sort": _sort,
     "set_operation": _set_operation,
     "shifted": lambda instant, sign, interval: f"({instant} {sign} {_interval(interval)})",
@@ -128,6 +166,7 @@ DATAFUSION: Dialect = {
     "contains_underscore": lambda value: f"({value} LIKE '%\\_%')",
     # Its ranks are unsigned, and beside a bigint become decimals.
     "ranking": lambda function, over: f"CAST({function}{over} AS bigint)",
+    "neighbour": _neighbour,
     "avg_bigint": _avg_bigint,
     "avg_double": OURS["avg_double"],
     "in_with_nulls": _in_with_nulls,
@@ -135,6 +174,7 @@ DATAFUSION: Dialect = {
     "computed_double": lambda value: f"({value} + 0.0)",
     "having": _having,
     "derived": _derived,
+    "ordered": _ordered,
     "if": lambda condition, one, other: f"CASE WHEN {condition} THEN {one} ELSE {other} END",
     "greatest": _strict("greatest"),
     "least": _strict("least"),

@@ -88,11 +88,11 @@ class Queries:
             head = text("WITH ", joined(tables), " ")
         types = self._types()
         body = self._body(types, 2)
-        order, is_ordered = NOTHING, rng.random() < 0.4
+        is_ordered = rng.random() < 0.4
         if is_ordered:
             limit = optional(" LIMIT ", literal(str(rng.randint(0, 30)), "")) if rng.random() < 0.5 else NOTHING
-            order = text(" ORDER BY ", self._all_columns(len(types)), limit)
-        return Drawn(text(head, body, order), types, is_ordered)
+            body = Node("ordered", (body, text(" ORDER BY ", self._all_columns(len(types)), limit)))
+        return Drawn(text(head, body), types, is_ordered)
 
     def filtered(self) -> Filtered:
         relation = self._relation(1)
@@ -106,7 +106,8 @@ class Queries:
         """Sort keys over every column of the answer, by place or by name."""
         places = list(range(columns))
         self._rng.shuffle(places)
-        keys = [text(self._rng.choice([str(place + 1), f"c{place}"])) for place in places]
+        written = [self._rng.choice([str(place + 1), f"c{place}"]) for place in places]
+        keys = [Node("sorted_column", (key, f"c{place}")) for key, place in zip(written, places, strict=True)]
         return joined([self._sorted(key) for key in keys])
 
     def _sorted(self, key: Node) -> Node:
@@ -275,7 +276,8 @@ class Queries:
             case 2:
                 offset = rng.choice(["", ", 1", ", 2", ", 0"])
                 nulls = rng.choice(["", "", " IGNORE NULLS"])
-                return text(f"{rng.choice(['lag', 'lead'])}(", argument, offset, f"){nulls}", over, ")", type=kind)
+                function = rng.choice(["lag", "lead"])
+                return Node("neighbour", (function, argument, offset, nulls, text(over, ")")), kind)
             case 3:
                 name = rng.choice(["first_value", "last_value"])
                 nulls = rng.choice(["", "", " IGNORE NULLS"])
@@ -304,7 +306,7 @@ class Queries:
         if self._commons and form < 0.8:
             common = self._rng.choice(self._commons)
             alias = self._alias()
-            return _Relation(text(f"{common.name} AS {alias}"), _numbered(alias, common.types))
+            return _named(text(common.name), alias, common.types)
         return self._table()
 
     def _alias(self) -> str:
@@ -314,7 +316,8 @@ class Queries:
         table = self._rng.choice([*self._tables, *self._tables[:2]])
         alias = self._alias()
         columns = [Node("column", (alias, name), kind) for name, kind in table.types.items()]
-        return _Relation(text(Node("table", (table.name,)), f" AS {alias}"), Scope(tuple(columns)))
+        node = Node("named", (Node("table", (table.name,)), alias, *table.types))
+        return _Relation(node, Scope(tuple(columns)))
 
     def _values(self) -> _Relation:
         alias = self._alias()
@@ -326,9 +329,7 @@ class Queries:
                 text("NULL") if place and self._rng.random() < 0.2 else drawn_literal(self._rng, kind) for kind in types
             ]
             rows.append(text("(", joined(cells), ")"))
-        names = ", ".join(f"c{place}" for place in range(len(types)))
-        node = text("(VALUES ", joined(rows), f") AS {alias} ({names})")
-        return _Relation(node, _numbered(alias, types))
+        return _Relation(Node("values", (joined(rows), alias, *_names(types))), _numbered(alias, types))
 
     def _derived(self, depth: int) -> _Relation:
         types = self._types()
@@ -337,8 +338,7 @@ class Queries:
         if self._rng.random() < 0.3:
             limit = text(" LIMIT ", literal(str(self._rng.randint(0, 20)), ""))
             order = optional(" ORDER BY ", self._all_columns(len(types)), limit)
-        node = text(Node("derived", (self._body(types, depth), order)), f" AS {alias}")
-        return _Relation(node, _numbered(alias, types))
+        return _named(Node("derived", (self._body(types, depth), order)), alias, types)
 
     def _join(self, depth: int) -> _Relation:
         rng = self._rng
@@ -396,5 +396,13 @@ class Queries:
         return text("(", value, f" {no}IN (", found, "))", type="boolean")
 
 
+def _names(types: Types) -> list[str]:
+    return [f"c{place}" for place in range(len(types))]
+
+
 def _numbered(alias: str, types: Types) -> Scope:
-    return Scope(tuple(Node("column", (alias, f"c{place}"), kind) for place, kind in enumerate(types)))
+    return Scope(tuple(Node("column", (alias, name), kind) for name, kind in zip(_names(types), types, strict=True)))
+
+
+def _named(source: Node, alias: str, types: Types) -> _Relation:
+    return _Relation(Node("named", (source, alias, *_names(types))), _numbered(alias, types))
