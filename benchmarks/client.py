@@ -27,10 +27,15 @@ class Client:
             answer += self._received()
         head, _, body = answer.partition(b"\r\n\r\n")
         length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        while len(body) < length:
-            body += self._received()
         assert head.startswith(b"HTTP/1.1 200 "), answer[:2_000]
-        return body
+        whole = bytearray(length)
+        whole[: len(body)] = body
+        rest = memoryview(whole)[len(body) :]
+        while rest:
+            count = self._socket.recv_into(rest)
+            assert count, "the server ended the connection"
+            rest = rest[count:]
+        return bytes(whole)
 
     def time_ms(self, requests: Iterable[bytes]) -> list[float]:
         """Send one after the other; milliseconds from sending to the whole answer, of each."""
