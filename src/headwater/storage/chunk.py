@@ -129,17 +129,22 @@ class Chunk:
 def merged(chunks: Sequence[Chunk]) -> Chunk | None:
     """One chunk with the live rows of several, in their order; None when no row is alive."""
     live = [c if c.deleted is None else c.take(np.flatnonzero(~c.deleted)) for c in chunks if _is_alive(c)]
-    if len(live) <= 1:
-        return live[0] if live else None
-    types = {name: column.type for c in live for name, column in c.columns.items()}
+    return concatenated(live) if live else None
+
+
+def concatenated(chunks: Sequence[Chunk]) -> Chunk:
+    """All rows of at least one chunk, replaced ones too; a single one as it is."""
+    if len(chunks) == 1:
+        return chunks[0]
+    types = {name: column.type for c in chunks for name, column in c.columns.items()}
     columns = {
-        name: pa.concat_arrays([c.columns[name] if name in c.columns else pa.nulls(len(c), kind) for c in live])
+        name: pa.concat_arrays([c.columns[name] if name in c.columns else pa.nulls(len(c), kind) for c in chunks])
         for name, kind in types.items()
     }
     return Chunk(
-        np.concatenate([c.ordinals for c in live]),
-        np.concatenate([c.time_ns for c in live]),
-        np.concatenate([c.version for c in live]),
+        np.concatenate([c.ordinals for c in chunks]),
+        np.concatenate([c.time_ns for c in chunks]),
+        np.concatenate([c.version for c in chunks]),
         columns,
     )
 

@@ -89,6 +89,7 @@ class _Part(NamedTuple):
     deleted: Rows
     layout: Layout
     groups: list[int]
+    columns: list[Column]
 
 
 class DecodedBlocks:
@@ -114,9 +115,9 @@ class DecodedBlocks:
             layout = self._layout(live, wanted.series)
             if layout is None:
                 return None
-            part = _Part(live, deleted, layout, layout.groups(wanted))
+            part = _Part(live, deleted, layout, layout.groups(wanted), _read(wanted, live))
             parts.append(part)
-            for key, size in self._sizes(part, wanted):
+            for key, size in self._sizes(part):
                 whole += size
                 lacking += 0 if key in self._kept else size
             if whole > self._max_bytes // SHARE:
@@ -137,11 +138,11 @@ class DecodedBlocks:
             for key in [key for key in self._kept if key[0] in gone]:
                 self._bytes -= _size(self._kept.pop(key))
 
-    def _sizes(self, part: _Part, wanted: Wanted) -> Iterator[tuple[tuple[str, int, str], int]]:
+    def _sizes(self, part: _Part) -> Iterator[tuple[tuple[str, int, str], int]]:
         """What is needed of a block, and about how many bytes each takes."""
         for group in part.groups:
             rows = int(part.layout.group_start[group + 1] - part.layout.group_start[group])
-            for column in _read(wanted, part.live):
+            for column in part.columns:
                 yield (part.live.block.id, group, column.physical), _width(column) * rows
 
     def _note(self, block_ids: list[str], wanted: Wanted) -> bool:
@@ -157,7 +158,7 @@ class DecodedBlocks:
             reader: BlockReader | None = None
             for group in part.groups:
                 arrays: dict[Column, pa.Array] = {}
-                for column in _read(wanted, part.live):
+                for column in part.columns:
                     key = part.live.block.id, group, column.physical
                     array = self._find(key)
                     if array is None:

@@ -11,7 +11,7 @@ Order: reliability.md 2.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -31,7 +31,7 @@ from headwater.model.types import Scalar
 from headwater.sealing import Vault
 from headwater.storage.block import ROW_GROUP_ROWS, DirectoryEntry
 from headwater.storage.block_file import BlockFile
-from headwater.storage.chunk import Chunk, Mask, Moved
+from headwater.storage.chunk import Chunk, Mask, Moved, concatenated
 from headwater.storage.live import Written, leading_key
 from headwater.storage.scaled import Doubles, doubles_of
 from headwater.storage.series import Ordinals, SeriesIndex
@@ -117,7 +117,7 @@ def _write_blocks(target: Target, table: TableId, frozen: Frozen, series: Series
     blocks: list[Written] = []
     live = _live(frozen, sorting.oldest_ns)
     if len(live):
-        rows = _whole(chunks)
+        rows = concatenated(chunks)
         dimension = sorting.dimension if sorting.physical(frozen.columns) is not None else None
         days = (rows.time_ns[live] // NS_PER_DAY).astype(np.int32)
         in_order = _sorted(rows.ordinals[live], rows.time_ns[live], days, series, dimension)
@@ -127,29 +127,21 @@ def _write_blocks(target: Target, table: TableId, frozen: Frozen, series: Series
         for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
             part = order[start:end]
             block_index[part], position[part] = len(blocks), np.arange(end - start)
-            directory = _directory(rows.ordinals[part], rows.time_ns[part], series)
             contents = _Contents(rows, part, series, frozen.columns)
-            block = _write_block(target, contents, directory, table, int(days[start]), sorting.physical(frozen.columns))
-            blocks.append(Written(block, leading_key(directory[0], dimension), leading_key(directory[-1], dimension)))
+            block = _write_block(target, contents, table, int(days[start]), sorting.physical(frozen.columns))
+            first, last = contents.directory[0], contents.directory[-1]
+            blocks.append(Written(block, leading_key(first, dimension), leading_key(last, dimension)))
     ids = tuple(written.block.id for written in blocks)
     moved = [Moved(ids, block_index[start:end], position[start:end]) for start, end in pairwise(bounds)]
     return Flushed(tuple(blocks), tuple(moved))
 
 
-def _write_block(
-    target: Target,
-    contents: _Contents,
-    directory: list[DirectoryEntry],
-    table: TableId,
-    day: int,
-    sorted_by: str | None,
-) -> Block:
-    block_id, doubles = target.new_id(), contents.doubles()
-    schema = contents.slice(0, 0).schema
-    with closing(BlockFile(target.files, target.vault, target.path_of(block_id), schema, doubles)) as file:
+def _write_block(target: Target, contents: _Contents, table: TableId, day: int, sorted_by: str | None) -> Block:
+    block_id, schema = target.new_id(), contents.slice(0, 0).schema
+    with closing(BlockFile(target.files, target.vault, target.path_of(block_id), schema, contents.doubles)) as file:
         for start in range(0, len(contents), SLICE_ROWS):
             file.write(contents.slice(start, SLICE_ROWS))
-        return file.end(directory, block_id, table, day, sorted_by)
+        return file.end(contents.directory, block_id, table, day, sorted_by)
 
 
 def _live(frozen: Frozen, oldest_ns: int) -> npt.NDArray[np.intp]:
@@ -159,23 +151,6 @@ def _live(frozen: Frozen, oldest_ns: int) -> npt.NDArray[np.intp]:
         is_live = np.ones(len(chunk), np.bool_) if mask is None else ~mask
         kept.append(is_live & (chunk.time_ns >= oldest_ns) if chunk.start_ns < oldest_ns else is_live)
     return np.flatnonzero(np.concatenate(kept))
-
-
-def _whole(chunks: Sequence[Chunk]) -> Chunk:
-    """All rows of the chunks, replaced ones too."""
-    if len(chunks) == 1:
-        return chunks[0]
-    types = {name: column.type for chunk in chunks for name, column in chunk.columns.items()}
-    return Chunk(
-        np.concatenate([chunk.ordinals for chunk in chunks]),
-        np.concatenate([chunk.time_ns for chunk in chunks]),
-        np.concatenate([chunk.version for chunk in chunks]),
-        {name: pa.concat_arrays([_values(chunk, name, kind) for chunk in chunks]) for name, kind in types.items()},
-    )
-
-
-def _values(chunk: Chunk, name: str, kind: pa.DataType) -> pa.Array:
-    return chunk.columns[name] if name in chunk.columns else pa.nulls(len(chunk), kind)
 
 
 def _sorted(
@@ -208,29 +183,36 @@ def _ranks(coded: Coded, ordinals: Ordinals) -> Int64s:
 class _Contents:
     """Rows of one day in block order, as the columns of its file: those in which some row has a value.
 
-    They are made a slice at a time: all of them at once would take several times the memory of the chunks.
+    They are made a slice at a time: all of them at once would take several times the memory of the chunks. `directory`
+    are their series, `doubles` says how the file has its doubles.
     """
 
     def __init__(self, rows: Chunk, order: npt.NDArray[np.intp], series: SeriesIndex, columns: Columns) -> None:
         self._rows = rows
         self._order = order
         self._series = series
-        self._dimensions = [column for column in columns.dimensions if self._has_any(column.name)]
-        self._doubles = Doubles({}, frozenset())
+        ordinals = rows.ordinals[order]
+        starts = np.flatnonzero(np.diff(ordinals, prepend=-1))
+        self.directory = _directory(starts, ordinals[starts], rows.time_ns[order], series)
+        self._dimensions = [
+            column
+            for column in columns.dimensions
+            if (series.dimension(column.name).codes_of(ordinals[starts]) != NONE).any()
+        ]
         self._measures: list[Column] = []
+        scales: dict[str, int] = {}
+        split: set[str] = set()
         for column in columns.measures:
             values = rows.taken(column.name, order)
             if values is not None and values.null_count < len(values):
                 self._measures.append(column)
                 found = doubles_of(pa.table({column.physical: values}))
-                self._doubles = Doubles({**self._doubles.scales, **found.scales}, self._doubles.split | found.split)
+                scales |= found.scales
+                split |= found.split
+        self.doubles = Doubles(scales, frozenset(split))
 
     def __len__(self) -> int:
         return len(self._order)
-
-    def doubles(self) -> Doubles:
-        """How the file has its doubles."""
-        return self._doubles
 
     def slice(self, start: int, count: int) -> pa.Table:
         """The Parquet columns of some rows."""
@@ -248,17 +230,15 @@ class _Contents:
         arrays["_series"] = pa.array(self._series.ids.view[ordinals])
         return pa.table(arrays)
 
-    def _has_any(self, dimension: str) -> bool:
-        codes = self._series.dimension(dimension).codes_of(self._rows.ordinals[self._order])
-        return bool((codes != NONE).any())
 
-
-def _directory(ordinals: Ordinals, time_ns: Int64s, series: SeriesIndex) -> list[DirectoryEntry]:
-    starts = np.flatnonzero(np.diff(ordinals, prepend=-1))
-    keys = series.keys(ordinals[starts])
+def _directory(
+    starts: npt.NDArray[np.intp], ordinals: Ordinals, time_ns: Int64s, series: SeriesIndex
+) -> list[DirectoryEntry]:
+    """The series of rows in block order: `ordinals` begin at `starts`."""
+    keys = series.keys(ordinals)
     entries: list[DirectoryEntry] = []
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(ordinals)], strict=True):
-        ordinal = int(ordinals[start])
+    ends = [*starts[1:].tolist(), len(time_ns)]
+    for ordinal, start, end in zip(ordinals.tolist(), starts.tolist(), ends, strict=True):
         measure_name, dimensions = keys.key(len(entries))
         entries.append(
             DirectoryEntry(
