@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -32,6 +32,7 @@ from headwater.model.time import NS_PER_DAY, FixedClock
 from headwater.query.token import Caller
 from headwater.storage import table
 from headwater.wal import cipher, entry
+from support.answers import rows_of
 from support.block_rows import values_of
 from support.stores import NOW_NS, StoreFolder, records, series
 
@@ -125,12 +126,12 @@ PAGED = "SELECT a, rpad('', 300, 'x') FROM UNNEST(sequence(1, 2000)) AS t(a)"
 PAGE_ROWS = 500
 
 
-def rest_of(instance: Instance, token: str | None) -> list[bytes]:
+def rest_of(instance: Instance, token: str | None) -> list[list[dict[str, Any]]]:
     """The rows behind a token."""
-    found: list[bytes] = []
+    found: list[list[dict[str, Any]]] = []
     while token is not None:
         page = instance.queries.run(CALLER, PAGED, None, token, PAGE_ROWS)
-        found += page.rows
+        found += rows_of(page.rows)
         token = page.next_token
     return found
 

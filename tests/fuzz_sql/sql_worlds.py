@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from headwater.config import load
 from headwater.instance import Instance
 from headwater.model.table import Retention
 from headwater.model.time import FixedClock, parse_instant
-from headwater.model.types import OutputColumn, Scalar
+from headwater.model.types import Scalar
 from headwater.query.token import Caller
 from headwater.wire.write_records import decode_write_records
+from support.answers import rows_of
 
 WAIT_S = 30.0
 CALLER = Caller("000000000000", "AKIAFUZZ")
@@ -70,17 +70,11 @@ class Ours:
         token = None
         while True:
             page = self.instance.queries.run(CALLER, query, next_token=token)
-            found += _rows(page.rows, page.columns)
+            kinds = [column.type for column in page.columns]
+            found += [tuple(map(_value, row, kinds)) for row in rows_of(page.rows)]
             token = page.next_token
             if token is None:
                 return found
-
-
-def _rows(rows: Iterable[bytes], columns: Sequence[OutputColumn]) -> Rows:
-    kinds = [column.type for column in columns]
-    return [
-        tuple(_value(datum, kind) for datum, kind in zip(json.loads(row)["Data"], kinds, strict=True)) for row in rows
-    ]
 
 
 def _value(datum: dict[str, Any], kind: object) -> Any:

@@ -23,6 +23,7 @@ from headwater.model.table import MeasureType, Retention
 from headwater.model.time import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, FixedClock, parse_instant
 from headwater.query.token import Caller
 from headwater.wire.write_records import decode_write_records
+from support.answers import rows_of
 
 START_NS = parse_instant("2024-01-01T00:00:30Z")
 SETTLE_S = 20.0
@@ -122,7 +123,7 @@ def schedule(instance: Instance, text: str = MEANS, name: str = "means", **membe
 def rows(instance: Instance, text: str) -> list[list[str | None]]:
     """The cells of an answer, as texts."""
     page = instance.queries.run(CALLER, text)
-    return [[cell.get("ScalarValue") for cell in json.loads(row)["Data"]] for row in page.rows]
+    return [[cell.get("ScalarValue") for cell in row] for row in rows_of(page.rows)]
 
 
 def runs(instance: Instance, query: ScheduledQuery) -> list[Run]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from headwater.errors import Invalid
@@ -13,7 +13,19 @@ from headwater.model.insights import Insights
 from headwater.model.types import OutputColumn
 from headwater.wire.datum import rows_json
 
-_STEP_ROWS = 2_000
+_STEP_ROWS = 1_000
+"""So many rows tell how large the others are."""
+
+_SPARE = 1.01
+"""So much more is made into text than the page has room for, as far as its rows so far tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`rows` is the JSON of so many rows, with commas between, in pieces."""
+
+    count: int
+    rows: list[bytes | memoryview]
 
 
 class Rows(Protocol):
@@ -68,27 +80,26 @@ class Result:
     metered_bytes: int
     insights: Insights | None = None
 
-    def page(self, start: int, max_rows: int, page_bytes: int) -> Sequence[bytes]:
-        """JSON texts of the rows from `start`: at most `max_rows` and `page_bytes`, but one row if any is left.
+    def page(self, start: int, max_rows: int, page_bytes: int) -> Page:
+        """The rows from `start`: at most `max_rows` and `page_bytes`, but one row if any is left.
 
         Raises Invalid when a single row is larger than a page. Source: query-api.md 1.1.
         """
         rows = self.rows
-        end = min(rows.count, start + max_rows)
+        wanted = min(rows.count - start, max_rows)
         # Wide rows are made into text a few at a time: what does not fit the page is made in vain.
-        step_rows = min(_STEP_ROWS, 1 + page_bytes * rows.count // max(rows.bytes, 1))
-        page: list[bytes] = []
-        size = 0
-        while start < end:
-            step = rows_json(rows.slice(start, min(step_rows, end - start)), self.columns)
-            for row in step:
-                size += len(row) + 1
-                if size > page_bytes:
-                    if not page:
-                        raise Invalid(
-                            "Query aborted as max page response size has been exceeded by the output result row"
-                        )
-                    return page
-                page.append(row)
-            start += len(step)
-        return page
+        step = min(_STEP_ROWS, 1 + page_bytes * rows.count // max(rows.bytes, 1))
+        page: list[bytes | memoryview] = []
+        count = size = 0
+        while count < wanted:
+            made = rows_json(rows.slice(start + count, min(step, wanted - count)), self.columns)
+            fitting = int(np.searchsorted(made.ends, page_bytes - size, side="right"))
+            if not fitting and not count:
+                raise Invalid("Query aborted as max page response size has been exceeded by the output result row")
+            page += [b",", made.first(fitting)] if count and fitting else [made.first(fitting)]
+            count += fitting
+            if fitting < len(made):
+                break
+            size += int(made.ends[-1])
+            step = 1 + int((page_bytes - size) * count / size * _SPARE)
+        return Page(count, page)

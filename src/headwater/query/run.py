@@ -33,7 +33,7 @@ from headwater.query.execute import Execution, Executor
 from headwater.query.explain import Explanation, explain
 from headwater.query.job import JobQuery, RoleNames
 from headwater.query.metadata import metadata_result
-from headwater.query.result import Result
+from headwater.query.result import Page, Result
 from headwater.query.spool import Spool
 from headwater.query.token import Caller, PageToken, Place, invalid_token
 from headwater.query.unload import COLUMNS as UNLOAD_COLUMNS
@@ -75,11 +75,11 @@ _CANCELLED_KEPT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class QueryAnswer:
-    """One page: `rows` are JSON texts. `next_token` is None on the last page."""
+    """One page: `rows` are JSON, with commas between, in pieces. `next_token` is None on the last page."""
 
     query_id: str
     columns: tuple[OutputColumn, ...]
-    rows: list[bytes]
+    rows: list[bytes | memoryview]
     next_token: str | None
     progress_percent: float
     bytes_scanned: int
@@ -312,11 +312,11 @@ class Queries:
         try:
             if is_first and max_rows is not None and result.rows.count >= max(max_rows, 1):
                 # The service sends rows at once only when there are fewer than MaxRows. Source: query-api.md 1.1.3.
-                rows: list[bytes] = []
+                page = Page(0, [])
                 next_place = Place(place.row, place.poll + 1)
             else:
-                rows = list(result.page(place.row, max_rows or result.rows.count, self._limits.page_bytes))
-                next_place = Place(place.row + len(rows))
+                page = result.page(place.row, max_rows or result.rows.count, self._limits.page_bytes)
+                next_place = Place(place.row + page.count)
             token = self._token(run, next_place) if next_place.row < result.rows.count else None
         finally:
             # Also when a row is too large for a page: the result is kept all the same.
@@ -324,12 +324,12 @@ class Queries:
         return QueryAnswer(
             run.query_id,
             run.columns,
-            rows,
+            page.rows,
             token,
             100.0,
             result.scanned_bytes,
             result.metered_bytes,
-            result.insights if rows or token is None else None,
+            result.insights if page.count or token is None else None,
             result.rows.count,
             result.rows.bytes,
         )

@@ -37,4 +37,5 @@ def list_jobs(instance: Instance, _: shapes.ListJobsRequest, __: Call) -> bytes:
     ]
     arrays = [pa.array([line[place] for line in lines], kind) for place, kind in enumerate(_TYPES)]
     rows = rows_json(pa.Table.from_arrays(arrays, names=[column.name for column in COLUMNS]), COLUMNS)
-    return b'{"ColumnInfo":' + codec.encode(column_info(COLUMNS)) + b',"Rows":[' + b",".join(rows) + b"]}"
+    shown = rows.first(len(rows))
+    return b"".join((b'{"ColumnInfo":', codec.encode(column_info(COLUMNS)), b',"Rows":[', shown, b"]}"))

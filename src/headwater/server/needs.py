@@ -129,7 +129,7 @@ class Ingest(Protocol):
 
 
 class QueryAnswer(Protocol):
-    """One page. `rows` are JSON texts; a token that is None says that it is the last."""
+    """One page. `rows` are JSON, with commas between, in pieces; a token that is None says that it is the last."""
 
     @property
     def query_id(self) -> str: ...
@@ -138,7 +138,7 @@ class QueryAnswer(Protocol):
     def columns(self) -> tuple[OutputColumn, ...]: ...
 
     @property
-    def rows(self) -> list[bytes]: ...
+    def rows(self) -> Sequence[bytes | memoryview]: ...
 
     @property
     def next_token(self) -> str | None: ...

@@ -146,11 +146,11 @@ def page_json(answer: QueryAnswer, insights: Members | None = None) -> bytes:
         "CumulativeBytesScanned": answer.bytes_scanned,
         "CumulativeBytesMetered": answer.bytes_metered,
     }
-    parts = [
+    parts: list[bytes | memoryview] = [
         b'{"QueryId":',
         codec.encode(answer.query_id),
         b',"Rows":[',
-        b",".join(answer.rows),
+        *answer.rows,
         b'],"ColumnInfo":',
         codec.encode(column_info(answer.columns)),
         b',"QueryStatus":',

@@ -8,18 +8,18 @@ very large doubles). Decides nothing about pages. Source: sql.md 2 and 2.1, quer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain, groupby
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.errors import QueryFailed
 from headwater.model.time import NS_PER_DAY
 from headwater.model.types import Array, Map, OutputColumn, Row, Scalar, SqlType, Timeseries, as_sent
-
-CHUNK_ROWS = 16_384
 
 _TEXT = pa.large_string()
 _NULL = '{"NullValue":true}'
@@ -30,17 +30,34 @@ _PLAIN_LOW, _PLAIN_HIGH = 1e-3, 1e7
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 
 
-def rows_json(table: pa.Table, columns: Sequence[OutputColumn]) -> list[bytes]:
-    """One JSON text per row: `{"Data":[{"ScalarValue":"1"},...]}`.
+@dataclass(frozen=True, slots=True)
+class RowTexts:
+    """Rows as JSON, `{"Data":[{"ScalarValue":"1"},...]}`, with a comma before each.
 
-    `columns[i]` is the type of the table's i-th column; names in the table do not matter.
+    `ends[i]` is where the i-th row ends in `text`, in bytes.
     """
+
+    text: memoryview
+    ends: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def first(self, count: int) -> memoryview:
+        """The text of so many rows, without the comma before the first."""
+        return self.text[1 : self.ends[count - 1]] if count else self.text[:0]
+
+
+def rows_json(table: pa.Table, columns: Sequence[OutputColumn]) -> RowTexts:
+    """All rows as JSON. `columns[i]` is the type of the table's i-th column; names in the table do not matter."""
     assert table.num_columns == len(columns)
-    rows: list[bytes] = []
-    for start in range(0, table.num_rows, CHUNK_ROWS):
-        part = table.slice(start, CHUNK_ROWS)
-        rows.extend(_chunk([_one(part.column(i)) for i in range(len(columns))], columns))
-    return rows
+    arrays = [_one(table.column(i)) for i in range(len(columns))]
+    data = [_pieces(array, column.type) for array, column in zip(arrays, columns, strict=True)]
+    rows = joined(',{"Data":[', *_between(data, ","), "]}")
+    _, offsets, text = rows.buffers()
+    if text is None:
+        return RowTexts(memoryview(b""), np.zeros(0, np.int64))
+    return RowTexts(memoryview(text), np.frombuffer(offsets, np.int64, len(rows), offset=8))
 
 
 def column_info(columns: Sequence[OutputColumn]) -> list[dict[str, object]]:
@@ -95,13 +112,6 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)
     return pa.concat_arrays(column.unify_dictionaries().chunks)
-
-
-def _chunk(arrays: list[pa.Array], columns: Sequence[OutputColumn]) -> list[bytes]:
-    data = [_pieces(array, column.type) for array, column in zip(arrays, columns, strict=True)]
-    rows = joined('{"Data":[', *_between(data, ","), "]}")
-    encoded: list[bytes] = pc.cast(rows, pa.large_binary()).to_pylist()
-    return encoded
 
 
 def _pieces(array: pa.Array, sql_type: SqlType) -> list[pa.Array | str]:

@@ -16,6 +16,7 @@ from headwater.query.token import Caller
 from headwater.server import batch_load_api
 from headwater.server.write_api import Call
 from headwater.wire import codec, shapes
+from support.answers import rows_of
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 SOURCE, REPORTS = "source", "reports"
@@ -83,7 +84,7 @@ class Loads:
         self, select: str = "SELECT host, measure_name, cpu, mem FROM db.t ORDER BY time, host"
     ) -> list[list[Any]]:
         page = self.instance.queries.run(Caller("", ""), select)
-        return [[value(datum) for datum in json.loads(row)["Data"]] for row in page.rows]
+        return [list(map(value, row)) for row in rows_of(page.rows)]
 
     def report(self, task: Task) -> dict[str, Any]:
         (path,) = (self.folder / "buckets" / REPORTS).rglob(f"{task.id}/*")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from headwater.errors import Invalid
 from headwater.model.types import OutputColumn, Scalar
-from headwater.query.result import Result, RowsInMemory
-from headwater.wire.datum import rows_json
+from headwater.query.result import Page, Result, RowsInMemory
+from support.answers import rows_of
 
 COLUMNS = (OutputColumn("a", Scalar.VARCHAR),)
 
@@ -26,14 +26,18 @@ def result_of(texts: list[str | None]) -> Result:
 )
 def test_pages_are_all_rows_in_order(texts: list[str | None], max_rows: int, page_bytes: int):
     result = result_of(texts)
-    found: list[bytes] = []
+    found: list[list[dict[str, object]]] = []
     while len(found) < result.rows.count:
         page = result.page(len(found), max_rows, page_bytes)
-        assert 0 < len(page) <= max_rows
-        assert sum(map(len, page)) <= page_bytes
-        found += page
-    assert found == rows_json(result.rows.slice(0, result.rows.count), COLUMNS)
-    assert list(result.page(result.rows.count, max_rows, page_bytes)) == []
+        rows = rows_of(page.rows)
+        assert 0 < len(rows) == page.count <= max_rows
+        assert sum(map(len, page.rows)) < page_bytes
+        following = result.page(len(found) + page.count, 1, page_bytes)
+        is_full = sum(map(len, (*page.rows, b",", *following.rows))) >= page_bytes
+        assert page.count == max_rows or not following.count or is_full
+        found += rows
+    assert found == [[{"NullValue": True} if text is None else {"ScalarValue": text}] for text in texts]
+    assert result.page(result.rows.count, max_rows, page_bytes) == Page(0, [])
 
 
 def test_a_row_larger_than_a_page_is_refused():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from decimal import Decimal
@@ -15,7 +14,8 @@ from hypothesis import strategies as st
 from headwater.errors import QueryFailed
 from headwater.model.time import timestamp_text
 from headwater.model.types import Array, Field, OutputColumn, Row, Scalar, Timeseries
-from headwater.wire.datum import CHUNK_ROWS, column_info, double_texts, rows_json
+from headwater.wire.datum import column_info, double_texts, rows_json
+from support.answers import rows_of
 
 NULL = {"NullValue": True}
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -24,7 +24,13 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 def column(array, sql_type):
     """The datums of one column."""
     table = pa.table({"c": array})
-    return [json.loads(row)["Data"][0] for row in rows_json(table, [OutputColumn("c", sql_type)])]
+    return [row[0] for row in data(table, [OutputColumn("c", sql_type)])]
+
+
+def data(table, columns):
+    """The datums of each row."""
+    made = rows_json(table, columns)
+    return rows_of([made.first(len(made))])
 
 
 def texts(values, arrow_type, sql_type):
@@ -63,9 +69,14 @@ def test_scalar_texts_and_a_null_beside_them(sql_type, arrow_type, value, text):
 
 
 def test_the_bytes_of_a_row_hold_no_blanks():
-    table = pa.table({"a": [1], "b": pa.array([None], pa.string())})
+    table = pa.table({"a": [1, 2], "b": pa.array([None, "x"], pa.string())})
     columns = [OutputColumn("a", Scalar.BIGINT), OutputColumn("b", Scalar.VARCHAR)]
-    assert rows_json(table, columns) == [b'{"Data":[{"ScalarValue":"1"},{"NullValue":true}]}']
+    made = rows_json(table, columns)
+    first = b'{"Data":[{"ScalarValue":"1"},{"NullValue":true}]}'
+    assert made.ends.tolist() == [len(first) + 1, len(made.text)]
+    assert made.first(0) == b""
+    assert made.first(1) == first
+    assert made.first(2) == first + b',{"Data":[{"ScalarValue":"2"},{"ScalarValue":"x"}]}'
 
 
 def test_a_bare_null_is_unknown():
@@ -193,19 +204,19 @@ NESTED_ROWS = [
 
 @pytest.mark.parametrize("start", range(5))
 def test_nested_values_whole_and_in_slices(start):
-    rows = [json.loads(row)["Data"] for row in rows_json(NESTED.slice(start), NESTED_COLUMNS)]
-    assert rows == NESTED_ROWS[start:]
+    assert data(NESTED.slice(start), NESTED_COLUMNS) == NESTED_ROWS[start:]
 
 
-def test_a_column_in_many_chunks_longer_than_ours():
-    count = CHUNK_ROWS + 3
+def test_a_column_in_many_chunks():
+    count = 20_000
     chunks = [pa.array([f"v{i % 7}" for i in range(a, b)]).dictionary_encode() for a, b in ((0, 5), (5, count))]
-    rows = rows_json(pa.table({"c": pa.chunked_array(chunks)}), [OutputColumn("c", Scalar.VARCHAR)])
-    assert [json.loads(row)["Data"][0]["ScalarValue"] for row in rows] == [f"v{i % 7}" for i in range(count)]
+    found = column(pa.chunked_array(chunks), Scalar.VARCHAR)
+    assert [datum["ScalarValue"] for datum in found] == [f"v{i % 7}" for i in range(count)]
 
 
 def test_no_rows():
-    assert rows_json(NESTED.slice(4), NESTED_COLUMNS) == []
+    assert data(NESTED.slice(4), NESTED_COLUMNS) == []
+    assert data(NESTED.schema.empty_table(), NESTED_COLUMNS) == []
 
 
 def test_column_info_names_what_has_a_name():
