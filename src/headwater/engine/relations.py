@@ -1,12 +1,11 @@
 """Scans as relations of the engine: memory tables and blocks under one name, with the columns a plan expects.
 
-`engine.py` registers `tables` with its cursor and runs `statement`. Blocks with the same columns are read as one list.
+`engine.py` runs what `with_scans` makes. Blocks with the same columns are read as one list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 
@@ -38,49 +37,41 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-@dataclass(slots=True)
-class Relations:
-    """`tables` are to be registered under their names before `statement` runs."""
+def with_scans(sql: str, scans: Mapping[str, Scan], query_of: Callable[[pa.Table], str]) -> str:
+    """`sql` with every scan defined before it; if it begins with WITH itself, they join its list.
 
-    scans: Mapping[str, Scan]
-    tables: dict[str, pa.Table] = field(default_factory=dict)
-    _queries: dict[str, str] = field(default_factory=dict)
+    `query_of` makes a query of the engine that reads a table in memory.
+    """
+    if not scans:
+        return sql
+    named = []
+    for name, scan in scans.items():
+        query = " UNION ALL ".join((*_memory(scan, query_of), *_blocks(scan, query_of))) or _empty(scan.request)
+        named.append(f"{quoted_name(name)} AS NOT MATERIALIZED ({query})")
+    has_own = sql.startswith("WITH ")
+    return f"WITH {', '.join(named)}{', ' if has_own else ' '}{sql.removeprefix('WITH ')}"
 
-    def __post_init__(self) -> None:
-        for name, scan in self.scans.items():
-            parts = [*self._memory(name, scan), *self._blocks(name, scan)]
-            self._queries[name] = " UNION ALL ".join(parts) or _empty(scan.request)
 
-    def statement(self, sql: str) -> str:
-        """`sql` with every scan defined before it; if it begins with WITH itself, they join its list."""
-        if not self._queries:
-            return sql
-        named = [f"{quoted_name(name)} AS NOT MATERIALIZED ({query})" for name, query in self._queries.items()]
-        has_own = sql.startswith("WITH ")
-        return f"WITH {', '.join(named)}{', ' if has_own else ' '}{sql.removeprefix('WITH ')}"
+def _memory(scan: Scan, query_of: Callable[[pa.Table], str]) -> Iterator[str]:
+    by_schema: dict[pa.Schema, list[pa.Table]] = {}
+    for table in (*scan.memory, *scan.decoded):
+        by_schema.setdefault(table.schema, []).append(table)
+    # Each table costs a part of a millisecond, however few its rows.
+    for alike in by_schema.values():
+        columns = [quoted_name(answer) for _, answer in scan.request.columns]
+        yield _select(columns, f"({query_of(pa.concat_tables(alike))})")
 
-    def _memory(self, name: str, scan: Scan) -> Iterator[str]:
-        by_schema: dict[pa.Schema, list[pa.Table]] = {}
-        for table in (*scan.memory, *scan.decoded):
-            by_schema.setdefault(table.schema, []).append(table)
-        # Each registered table costs about a millisecond, however few its rows.
-        for i, alike in enumerate(by_schema.values()):
-            relation = f"{name} memory {i}"
-            self.tables[relation] = pa.concat_tables(alike)
-            yield _select([quoted_name(answer) for _, answer in scan.request.columns], quoted_name(relation))
 
-    def _blocks(self, name: str, scan: Scan) -> Iterator[str]:
-        for i, group in enumerate(_groups(scan)):
-            columns = [_block_column(column, answer, group[0]) for column, answer in scan.request.columns]
-            files = ", ".join(quoted(url_of(part)) for part in group)
-            source = f"read_parquet([{files}], hive_partitioning = false)"
-            conditions = _conditions(scan.request, group[0])
-            deleted = group[0].deleted_rows
-            if deleted is not None:
-                relation = f"{name} deleted {i}"
-                self.tables[relation] = pa.table({"place": deleted})
-                conditions.append(f"file_row_number NOT IN (FROM {quoted_name(relation)})")
-            yield _select(columns, source, conditions)
+def _blocks(scan: Scan, query_of: Callable[[pa.Table], str]) -> Iterator[str]:
+    for group in _groups(scan):
+        columns = [_block_column(column, answer, group[0]) for column, answer in scan.request.columns]
+        files = ", ".join(quoted(url_of(part)) for part in group)
+        source = f"read_parquet([{files}], hive_partitioning = false)"
+        conditions = _conditions(scan.request, group[0])
+        deleted = group[0].deleted_rows
+        if deleted is not None:
+            conditions.append(f"file_row_number NOT IN ({query_of(pa.table({'place': deleted}))})")
+        yield _select(columns, source, conditions)
 
 
 def _groups(scan: Scan) -> list[list[BlockPart]]:
