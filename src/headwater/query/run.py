@@ -28,6 +28,7 @@ from headwater.model.table import Columns, TableId
 from headwater.model.time import NS_PER_S, Clock
 from headwater.model.types import OutputColumn
 from headwater.objects import Buckets
+from headwater.query.ahead import ReadAhead
 from headwater.query.cursor import Cursors, Run
 from headwater.query.execute import Execution, Executor
 from headwater.query.explain import Explanation, explain
@@ -143,6 +144,7 @@ class Queries:
         key = SealingKey(token_key)
         self._cursors = Cursors(key, clock, settings.memory_bytes, randomness, lambda run: spool.forget(run.query_id))
         self._pool = ThreadPoolExecutor(settings.concurrency, "query", stand_back)
+        self._read_ahead = ReadAhead(limits.page_bytes)
         self._admission = threading.Semaphore(settings.concurrency + WAITING_QUERIES)
         self._lock = threading.Lock()
         self._active: dict[str, tuple[Run, Execution]] = {}
@@ -153,6 +155,7 @@ class Queries:
         """End the queries that run."""
         self._executor.close()
         self._pool.shutdown(cancel_futures=True)
+        self._read_ahead.close()
 
     def run(
         self,
@@ -309,18 +312,24 @@ class Queries:
         if not self._has_ended(run, is_wanted, limit_s):
             return self._empty_page(run, place)
         result = _result_of(run)
+        asked_rows = max_rows or result.rows.count
         try:
             if is_first and max_rows is not None and result.rows.count >= max(max_rows, 1):
                 # The service sends rows at once only when there are fewer than MaxRows. Source: query-api.md 1.1.3.
                 page = Page(0, [])
                 next_place = Place(place.row, place.poll + 1)
             else:
-                page = result.page(place.row, max_rows or result.rows.count, self._limits.page_bytes)
+                page = self._read_ahead.page(run.ahead, result, place.row, asked_rows)
                 next_place = Place(place.row + page.count)
-            token = self._token(run, next_place) if next_place.row < result.rows.count else None
+            if next_place.row < result.rows.count:
+                token: str | None = self._token(run, next_place)
+                run.ahead = self._read_ahead.begin(run.result.result(), next_place.row, asked_rows)
+            else:
+                token = run.ahead = None
         finally:
             # Also when a row is too large for a page: the result is kept all the same.
-            self._cursors.ended(run, run.result.result().rows.memory_bytes)
+            held_bytes = self._limits.page_bytes if run.ahead is not None else 0
+            self._cursors.ended(run, run.result.result().rows.memory_bytes + held_bytes)
         return QueryAnswer(
             run.query_id,
             run.columns,

@@ -21,6 +21,8 @@ from headwater.errors import QueryFailed
 from headwater.model.time import NS_PER_DAY
 from headwater.model.types import Array, Map, OutputColumn, Row, Scalar, SqlType, Timeseries, as_sent
 
+Floats = npt.NDArray[np.float64]
+
 _TEXT = pa.large_string()
 _NULL = '{"NullValue":true}'
 
@@ -28,6 +30,7 @@ _DATE_MIN_DAYS, _DATE_MAX_DAYS = -719_162, 2_932_896
 """0001-01-01 and 9999-12-31."""
 _PLAIN_LOW, _PLAIN_HIGH = 1e-3, 1e7
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+_FRACTIONS = pa.array([".0", *(f".{thousandths:03}".rstrip("0") for thousandths in range(1, 1_000))], _TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,36 @@ def column_info(columns: Sequence[OutputColumn]) -> list[dict[str, object]]:
 def double_texts(values: pa.Array) -> pa.Array:
     """Doubles as Java's Double.toString writes them: shortest digits, `E` below 0.001 and from 10,000,000.
 
-    Arrow's own texts have the same digits, without `.0` behind whole numbers and with other thresholds.
     NULL stays NULL.
     """
-    texts = pc.cast(values, _TEXT)
+    return joined(*_double_pieces(values))
+
+
+def _double_pieces(values: pa.Array) -> list[pa.Array]:
+    """What `double_texts` is glued together of, in order."""
     # NULL becomes a NaN here; it is told apart by the validity of `values`.
     numbers = values.to_numpy(zero_copy_only=False)
     size = np.abs(numbers)
+    if values.null_count or not (len(size) and size.max() < _PLAIN_HIGH):
+        return [_any_double_texts(values, numbers, size)]
+    return _decimal_pieces(numbers, size) or [_any_double_texts(values, numbers, size)]
+
+
+def _decimal_pieces(numbers: Floats, size: Floats) -> list[pa.Array]:
+    """Signs, whole parts and fractions of doubles with at most three decimal places, as most measurements have; nothing
+    for others. So few digits name one double each, so they are the shortest."""
+    thousandths = np.rint(size * 1_000)
+    if not (thousandths / 1_000 == size).all():
+        return []
+    whole, rest = np.divmod(thousandths.astype(np.int64), 1_000)
+    pieces = [pc.cast(pa.array(whole), _TEXT), _FRACTIONS.take(pa.array(rest))]
+    is_negative = np.signbit(numbers)
+    return [_signs(is_negative), *pieces] if is_negative.any() else pieces
+
+
+def _any_double_texts(values: pa.Array, numbers: Floats, size: Floats) -> pa.Array:
+    """Arrow's own texts have the same digits, without `.0` behind whole numbers and with other thresholds."""
+    texts = pc.cast(values, _TEXT)
     is_plain = ((size >= _PLAIN_LOW) & (size < _PLAIN_HIGH)) | (size == 0)
     is_whole = is_plain & (numbers == np.trunc(numbers))
     if is_whole.any():
@@ -117,7 +143,8 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 def _pieces(array: pa.Array, sql_type: SqlType) -> list[pa.Array | str]:
     """As `_datums`, to be glued together: of plain values no text is made twice."""
     if isinstance(sql_type, Scalar) and not array.null_count:
-        return ['{"ScalarValue":"', scalar_texts(array, sql_type), '"}']
+        texts = _double_pieces(array) if sql_type is Scalar.DOUBLE else [scalar_texts(array, sql_type)]
+        return ['{"ScalarValue":"', *texts, '"}']
     return [_datums(array, sql_type)]
 
 
@@ -184,12 +211,21 @@ def _varchar_texts(array: pa.Array) -> pa.Array:
 
 
 def _escaped(texts: pa.Array) -> pa.Array:
-    needs = pc.fill_null(pc.match_substring_regex(texts, _NEEDS_ESCAPE), False)
-    if not pc.any(needs).as_py():
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
         return texts
+    start, end = np.frombuffer(offsets, np.int64)[[texts.offset, texts.offset + len(texts)]]
+    octets = np.frombuffer(data, np.uint8)[start:end]
+    if not ((octets < ord(" ")) | (octets == ord('"')) | (octets == ord("\\"))).any():
+        return texts
+    needs = pc.fill_null(pc.match_substring_regex(texts, _NEEDS_ESCAPE), False)
     encode = msgspec.json.Encoder().encode
     escaped = [encode(text)[1:-1].decode() for text in texts.filter(needs).to_pylist()]
     return pc.replace_with_mask(texts, needs, pa.array(escaped, _TEXT))
+
+
+def _signs(is_negative: npt.NDArray[np.bool_]) -> pa.Array:
+    return pc.if_else(pa.array(is_negative), pa.scalar("-", _TEXT), pa.scalar("", _TEXT))
 
 
 def _signed(array: pa.Array) -> tuple[pa.Array, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
@@ -198,7 +234,7 @@ def _signed(array: pa.Array) -> tuple[pa.Array, np.ndarray[tuple[int], np.dtype[
     is_negative = numbers < 0
     size = numbers.astype(np.uint64)
     size[is_negative] = -size[is_negative]
-    return pc.if_else(pa.array(is_negative), pa.scalar("-", _TEXT), pa.scalar("", _TEXT)), size
+    return _signs(is_negative), size
 
 
 def _date_texts(array: pa.Array) -> pa.Array:

@@ -110,6 +110,16 @@ def test_doubles_as_java_prints_them(value, text):
     assert double_texts(pa.array([value])).to_pylist() == [text]
 
 
+@given(st.lists(st.integers(-(10**10) + 1, 10**10 - 1), min_size=1, max_size=20))
+@example([0, 1, -1, 999, -1_000, 10**10 - 1])
+def test_decimals_of_few_places_have_the_texts_that_they_have_beside_other_doubles(thousandths):
+    values = [number / 1_000 for number in thousandths] + [-0.0]
+    expected = [*map(repr, values)]
+    assert double_texts(pa.array(values)).to_pylist() == expected
+    assert double_texts(pa.array([*values, 1 / 3])).to_pylist() == [*expected, repr(1 / 3)]
+    assert double_texts(pa.array([*values, None])).to_pylist() == [*expected, None]
+
+
 DOUBLES = st.floats() | st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
 
 
