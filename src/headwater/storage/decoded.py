@@ -25,7 +25,7 @@ from headwater.storage.block import BlockReader
 from headwater.storage.chunk import Mask
 from headwater.storage.live import LiveBlock, Rows
 from headwater.storage.series import Ordinals, SeriesIndex
-from headwater.storage.wanted import Wanted
+from headwater.storage.wanted import Found, Wanted, of_mask
 
 SHARE = 2
 """A scan may want one part in so many of the cache."""
@@ -103,7 +103,7 @@ class DecodedBlocks:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def tables(self, wanted: Wanted, blocks: Sequence[tuple[LiveBlock, Rows]]) -> list[pa.Table] | None:
+    def find(self, wanted: Wanted, blocks: Sequence[tuple[LiveBlock, Rows]]) -> list[Found] | None:
         """The rows in question of these blocks, without the replaced ones, which stand beside them; None if that is
         too much to be kept. Raises Corrupt, KeyUnusable, Unavailable.
         """
@@ -124,7 +124,7 @@ class DecodedBlocks:
                 return None
         if lacking > FIRST_BYTES and not self._note([part.live.block.id for part in parts], wanted):
             return None
-        return [table for part in parts for table in self._tables(part, wanted)]
+        return [found for part in parts for found in self._found(part, wanted)]
 
     @property
     def bytes(self) -> int:
@@ -153,7 +153,7 @@ class DecodedBlocks:
             self._keep((block_id, _NOTED, names), None)
         return all(were_wanted)
 
-    def _tables(self, part: _Part, wanted: Wanted) -> Iterator[pa.Table]:
+    def _found(self, part: _Part, wanted: Wanted) -> Iterator[Found]:
         with ExitStack() as stack:
             reader: BlockReader | None = None
             for group in part.groups:
@@ -169,9 +169,9 @@ class DecodedBlocks:
                             array = array.dictionary_decode()
                         self._keep(key, array)
                     arrays[column] = array
-                table = _table(part, group, arrays, wanted)
-                if table is not None:
-                    yield table
+                found = _rows(part, group, arrays, wanted)
+                if found is not None:
+                    yield found
 
     def _layout(self, live: LiveBlock, series: SeriesIndex) -> Layout | None:
         """None if the block has too many series."""
@@ -249,7 +249,7 @@ def _is_cut(wanted: Wanted, live: LiveBlock) -> bool:
     return wanted.floors is not None or not is_within
 
 
-def _table(part: _Part, group: int, arrays: dict[Column, pa.Array], wanted: Wanted) -> pa.Table | None:
+def _rows(part: _Part, group: int, arrays: dict[Column, pa.Array], wanted: Wanted) -> Found | None:
     """The rows in question of one row group; None if there are none."""
     series, counts = part.layout.series_of(group)
     conditions: list[Mask] = []
@@ -267,4 +267,4 @@ def _table(part: _Part, group: int, arrays: dict[Column, pa.Array], wanted: Want
         is_live[part.deleted[first:behind] - start] = False
         conditions.append(is_live)
     mask = np.logical_and.reduce(conditions) if conditions else None
-    return wanted.table(mask, np.repeat(series, counts), arrays)
+    return of_mask(mask, np.repeat(series, counts), arrays)

@@ -6,7 +6,7 @@ engine sees one Arrow table for the small chunks together, and large chunks as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +25,7 @@ from headwater.storage.live import LiveBlock, Rows
 from headwater.storage.series import SeriesIndex
 from headwater.storage.table import Snapshot
 from headwater.storage.tails import Tail
-from headwater.storage.wanted import Wanted
-
-LARGE_ROWS = 10_000
-"""Chunks below this are put together before an engine sees them."""
+from headwater.storage.wanted import Found, Wanted, of_mask
 
 HINTED_SERIES = 256
 """At most so many series are named to the engine as a hint for row groups."""
@@ -70,12 +67,12 @@ def build_scan(
             blocks.append((live, deleted))
         else:
             chunks.append((tail.chunk, tail.mask(deleted)))
-    memory = _gathered(_part(wanted, chunk, deleted) for chunk, deleted in chunks)
-    tables = decoded.tables(wanted, blocks) if blocks else None
-    if tables is None:
+    memory = wanted.tables(_part(wanted, chunk, deleted) for chunk, deleted in chunks)
+    found = decoded.find(wanted, blocks) if blocks else None
+    if found is None:
         return Scan(request, memory, tuple(parts), release=snapshot.release)
     extent = Extent(0, len(parts), sum(part.rows for part in parts), sum(part.bytes for part in parts))
-    return Scan(request, memory, (), _gathered(tables), extent, snapshot.release)
+    return Scan(request, memory, (), wanted.tables(found), extent, snapshot.release)
 
 
 def _within(series: SeriesIndex, chosen: Mask, time: TimeRange) -> npt.NDArray[np.intp]:
@@ -90,19 +87,7 @@ def _within(series: SeriesIndex, chosen: Mask, time: TimeRange) -> npt.NDArray[n
     return ordinals[may_have]
 
 
-def _gathered(parts: Iterable[pa.Table | None]) -> tuple[pa.Table, ...]:
-    """The parts that there are, small ones together."""
-    small: list[pa.Table] = []
-    large: list[pa.Table] = []
-    for part in parts:
-        if part is not None:
-            (large if part.num_rows >= LARGE_ROWS else small).append(part)
-    if small:
-        large.append(pa.concat_tables(small).unify_dictionaries().combine_chunks() if len(small) > 1 else small[0])
-    return tuple(large)
-
-
-def _part(wanted: Wanted, chunk: Chunk, deleted: Mask | None) -> pa.Table | None:
+def _part(wanted: Wanted, chunk: Chunk, deleted: Mask | None) -> Found | None:
     """The rows of one chunk that the request may want; None when there are none."""
     time = wanted.request.time
     if wanted.floors is not None:
@@ -128,7 +113,7 @@ def _part(wanted: Wanted, chunk: Chunk, deleted: Mask | None) -> pa.Table | None
     mask = np.logical_and.reduce(conditions) if conditions else None
     measures = [column for column, _ in wanted.request.columns if column.name in chunk.columns]
     arrays = {column: chunk.columns[column.name][window] for column in measures}
-    return wanted.table(mask, ordinals, {TIME: pa.array(time_ns), **arrays})
+    return of_mask(mask, ordinals, {TIME: pa.array(time_ns), **arrays})
 
 
 def _has_any(chunk: Chunk, ordinals: npt.NDArray[np.intp]) -> bool:

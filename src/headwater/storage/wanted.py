@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,9 @@ from headwater.storage.series import Ordinals, SeriesIndex
 RUN_ROWS = 1_024
 """Rows in runs of this length on average are handed over where they are, shorter ones are copied together."""
 
+LARGE_ROWS = 10_000
+"""Sets of fewer rows are put together before an engine sees them."""
+
 _ARROW_TYPES = {
     Scalar.DOUBLE: pa.float64(),
     Scalar.BIGINT: pa.int64(),
@@ -30,6 +33,13 @@ _ARROW_TYPES = {
     Scalar.VARCHAR: pa.string(),
     Scalar.TIMESTAMP: pa.int64(),
 }
+
+
+class Found(NamedTuple):
+    """Rows in question: their series, and of the columns asked for the measures and times that they have."""
+
+    of_rows: Ordinals
+    arrays: Mapping[Column, pa.Array | pa.ChunkedArray]
 
 
 class Wanted(NamedTuple):
@@ -44,33 +54,62 @@ class Wanted(NamedTuple):
     ordinals: npt.NDArray[np.intp] | None
     floors: Floors | None
 
-    def table(self, mask: Mask | None, of_rows: Ordinals, arrays: Mapping[Column, pa.Array]) -> pa.Table | None:
-        """The columns of the answer for those rows that `mask` has, all if it is None; None if it has no row.
+    def tables(self, found: Iterable[Found | None]) -> tuple[pa.Table, ...]:
+        """The columns of the answer for these rows, small sets of them in one table."""
+        sets = [one for one in found if one is not None]
+        small = [one for one in sets if len(one.of_rows) < LARGE_ROWS]
+        large = [one for one in sets if len(one.of_rows) >= LARGE_ROWS]
+        return tuple(map(self._table, [*large, _together(small)] if small else large))
 
-        The rows are of these series. `arrays` are their measures, and their times where the answer has them.
-        """
-        if mask is not None:
-            edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-            runs, count = edges.reshape(-1, 2), int(np.count_nonzero(mask))
-            if not count:
-                return None
-            if len(runs) == 1 or count >= RUN_ROWS * len(runs):
-                arrays = {column: _sliced(array, runs) for column, array in arrays.items()}
-            else:
-                rows = pa.array(np.flatnonzero(mask))
-                arrays = {column: array.take(rows) for column, array in arrays.items()}
-            of_rows = of_rows[mask]
-        found = {answer: self._column(column, of_rows, arrays) for column, answer in self.request.columns}
+    def _table(self, found: Found) -> pa.Table:
+        columns = {answer: self._column(column, found) for column, answer in self.request.columns}
         # A count needs rows, not values.
-        return pa.table(found or {"rows": pa.nulls(len(of_rows), pa.bool_())})
+        return pa.table(columns or {"rows": pa.nulls(len(found.of_rows), pa.bool_())})
 
-    def _column(self, column: Column, of_rows: Ordinals, arrays: Mapping[Column, pa.Array]) -> pa.Array:
+    def _column(self, column: Column, found: Found) -> pa.Array | pa.ChunkedArray:
         if column == MEASURE_NAME:
-            return self.series.measure_name.column(of_rows)
+            return self.series.measure_name.column(found.of_rows)
         if column.kind is ColumnKind.DIMENSION:
-            return self.series.dimension(column.name).column(of_rows)
-        array = arrays.get(column)
-        return pa.nulls(len(of_rows), _ARROW_TYPES[column.type]) if array is None else array
+            return self.series.dimension(column.name).column(found.of_rows)
+        return _values(found, column)
+
+
+def of_mask(mask: Mask | None, of_rows: Ordinals, arrays: Mapping[Column, pa.Array]) -> Found | None:
+    """The rows that `mask` has, all if it is None; None if it has no row.
+
+    The rows are of these series. `arrays` are their measures, and their times where the answer has them.
+    """
+    if mask is None:
+        return Found(of_rows, arrays)
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    runs, count = edges.reshape(-1, 2), int(np.count_nonzero(mask))
+    if not count:
+        return None
+    if len(runs) == 1 or count >= RUN_ROWS * len(runs):
+        return Found(of_rows[mask], {column: _sliced(array, runs) for column, array in arrays.items()})
+    rows = pa.array(np.flatnonzero(mask))
+    return Found(of_rows[mask], {column: array.take(rows) for column, array in arrays.items()})
+
+
+def _together(sets: Sequence[Found]) -> Found:
+    """All rows of at least one set, one behind the other."""
+    if len(sets) == 1:
+        return sets[0]
+    columns = {column for one in sets for column in one.arrays}
+    arrays = {
+        column: pa.concat_arrays([c for one in sets for c in _chunks(_values(one, column))]) for column in columns
+    }
+    return Found(np.concatenate([one.of_rows for one in sets]), arrays)
+
+
+def _values(found: Found, column: Column) -> pa.Array | pa.ChunkedArray:
+    array = found.arrays.get(column)
+    return pa.nulls(len(found.of_rows), _ARROW_TYPES[column.type]) if array is None else array
+
+
+def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    chunks: list[pa.Array] = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    return chunks
 
 
 def _sliced(array: pa.Array, runs: Int64s) -> pa.Array | pa.ChunkedArray:

@@ -125,7 +125,7 @@ def test_decoded_rows_are_those_of_the_files(
             conditions = () if hosts is None else (DimensionIn("host", frozenset(hosts)),)
             scan = folder.scan(time=time, dimensions=conditions)
             assert scan.blocks == ()
-            with patch.object(decoded.DecodedBlocks, "tables", return_value=None):
+            with patch.object(decoded.DecodedBlocks, "find", return_value=None):
                 by_files = folder.scan(time=time, dimensions=conditions)
             assert scan.extent == by_files.extent
             count = sum(table.num_rows for table in scan.decoded)

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from headwater.model.scan import DimensionIn, TimeRange
 from headwater.model.time import NS_PER_DAY, NS_PER_S
 from headwater.storage.chunk import Mask
-from headwater.storage.scan import LARGE_ROWS
 from headwater.storage.series import Ordinals
-from headwater.storage.wanted import Wanted
+from headwater.storage.wanted import LARGE_ROWS, Found, of_mask
 from support.stores import NOW_NS, StoreFolder, records, series
 
 HOSTS = ("a", "b", "c")
@@ -57,13 +56,12 @@ def test_a_thousand_small_writes_are_a_handful_of_chunks(tmp_path: Path) -> None
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows of each chunk a scan has looked at one by one."""
     counted: list[int] = []
-    table = Wanted.table
 
-    def counting(self: Wanted, mask: Mask | None, of_rows: Ordinals, *rest: Any) -> pa.Table | None:
+    def counting(mask: Mask | None, of_rows: Ordinals, *rest: Any) -> Found | None:
         counted.append(len(of_rows))
-        return table(self, mask, of_rows, *rest)
+        return of_mask(mask, of_rows, *rest)
 
-    monkeypatch.setattr(Wanted, "table", counting)
+    monkeypatch.setattr("headwater.storage.scan.of_mask", counting)
     return counted
 
 
