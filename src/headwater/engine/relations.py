@@ -58,8 +58,9 @@ def _memory(scan: Scan, query_of: Callable[[pa.Table], str]) -> Iterator[str]:
         by_schema.setdefault(table.schema, []).append(table)
     # Each table costs a part of a millisecond, however few its rows.
     for alike in by_schema.values():
-        columns = [quoted_name(answer) for _, answer in scan.request.columns]
-        yield _select(columns, f"({query_of(pa.concat_tables(alike))})")
+        # They have just these columns, in this order.
+        query = query_of(pa.concat_tables(alike))
+        yield query if scan.request.columns else _select([], f"({query})")
 
 
 def _blocks(scan: Scan, query_of: Callable[[pa.Table], str]) -> Iterator[str]:

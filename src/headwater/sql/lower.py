@@ -84,6 +84,7 @@ class _Lowering:
         self._needs = needs
         self._budget = budget
         self._names = 0
+        self._stored: set[str] = set()
         self.scan_names: dict[str, str] = {}
         self.holes: dict[tuple[Constant, SqlType], str] = {}
 
@@ -148,7 +149,7 @@ class _Lowering:
 
     def _column(self, projection: Projection, *, is_result: bool = False) -> str:
         text = self.expression(projection.expression)
-        if is_result:
+        if is_result and text not in self._stored:
             return _cast_to_type(text, projection.slot)
         return text if text == projection.slot.name else f"{text} AS {projection.slot.name}"
 
@@ -224,6 +225,8 @@ class _Lowering:
         return f"(SELECT {listed}{source}) AS {self._name('r')}"
 
     def _scan(self, scan: Scan) -> str:
+        # The engine room gives these columns the types that they have.
+        self._stored.update(slot.name for _, slot in scan.columns)
         return self.scan_names.setdefault(scan.name, f"scan_{len(self.scan_names)}")
 
     def _common_table_use(self, use: CommonTableUse) -> str:
