@@ -25,7 +25,7 @@ from headwater.storage.block import BlockReader
 from headwater.storage.chunk import Mask
 from headwater.storage.live import LiveBlock, Rows
 from headwater.storage.series import Ordinals, SeriesIndex
-from headwater.storage.wanted import Found, Wanted, of_mask
+from headwater.storage.wanted import RUN_ROWS, Found, Wanted, of_mask, of_runs
 
 SHARE = 2
 """A scan may want one part in so many of the cache."""
@@ -252,6 +252,10 @@ def _is_cut(wanted: Wanted, live: LiveBlock) -> bool:
 def _rows(part: _Part, group: int, arrays: dict[Column, pa.Array], wanted: Wanted) -> Found | None:
     """The rows in question of one row group; None if there are none."""
     series, counts = part.layout.series_of(group)
+    start, end = part.layout.group_start[group : group + 2]
+    first, behind = np.searchsorted(part.deleted, (start, end))
+    if first == behind and len(series) * RUN_ROWS <= end - start:
+        return _runs(part, series, counts, arrays, wanted)
     conditions: list[Mask] = []
     if _is_cut(wanted, part.live):
         time_ns, time = arrays[TIME].to_numpy(), wanted.request.time
@@ -260,11 +264,26 @@ def _rows(part: _Part, group: int, arrays: dict[Column, pa.Array], wanted: Wante
             conditions.append(time_ns >= np.repeat(wanted.floors.of_series[series], counts))
     if wanted.chosen is not None:
         conditions.append(np.repeat(wanted.chosen[series], counts))
-    start, end = part.layout.group_start[group : group + 2]
-    first, behind = np.searchsorted(part.deleted, (start, end))
     if first < behind:
         is_live = np.ones(end - start, np.bool_)
         is_live[part.deleted[first:behind] - start] = False
         conditions.append(is_live)
     mask = np.logical_and.reduce(conditions) if conditions else None
     return of_mask(mask, np.repeat(series, counts), arrays)
+
+
+def _runs(
+    part: _Part, series: Ordinals, counts: Int64s, arrays: dict[Column, pa.Array], wanted: Wanted
+) -> Found | None:
+    """As `_rows`, of a row group with few series: those of each stand together, in order of time."""
+    runs = np.stack((np.cumsum(counts) - counts, np.cumsum(counts)), axis=1)
+    if wanted.chosen is not None:
+        is_chosen = wanted.chosen[series]
+        series, runs = series[is_chosen], runs[is_chosen]
+    if _is_cut(wanted, part.live):
+        time_ns, time = arrays[TIME].to_numpy(), wanted.request.time
+        for run, ordinal in zip(runs, series, strict=True):
+            own_ns = time_ns[run[0] : run[1]]
+            first_ns = time.start_ns if wanted.floors is None else max(time.start_ns, wanted.floors.of_series[ordinal])
+            run[:] = run[0] + np.searchsorted(own_ns, first_ns), run[0] + np.searchsorted(own_ns, time.end_ns, "right")
+    return of_runs(runs, series, arrays)

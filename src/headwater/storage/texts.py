@@ -204,8 +204,8 @@ class Coded:
             return found
         return codes[ordinals]
 
-    def column(self, ordinals: Codes) -> pa.DictionaryArray:
-        """One value per row, dictionary-encoded, null for none.
+    def column(self, ordinals: Codes, counts: Int64s | None = None) -> pa.DictionaryArray:
+        """The value of each series, so often as `counts` says, once if that is None; dictionary-encoded, null for none.
 
         Rows that can have few of the values get a dictionary of their own: an engine reads all of it.
         """
@@ -218,6 +218,8 @@ class Coded:
             nones = int(len(used) > 0 and used[0] == NONE)
             codes = (places - nones).astype(np.int32)
             dictionary = pa.array(self.texts.take(used[nones:]), pa.string())
+        if counts is not None:
+            codes = np.repeat(codes, counts)
         indices = pa.array(codes, mask=codes < 0) if len(codes) and codes.min() < 0 else pa.array(codes)
         return pa.DictionaryArray.from_arrays(indices, dictionary)
 

@@ -36,10 +36,16 @@ _ARROW_TYPES = {
 
 
 class Found(NamedTuple):
-    """Rows in question: their series, and of the columns asked for the measures and times that they have."""
+    """Rows in question: series, how many rows each has there, one behind the other; one each if that is None. And of
+    the columns asked for the measures and times that the rows have."""
 
-    of_rows: Ordinals
+    series: Ordinals
+    counts: Int64s | None
     arrays: Mapping[Column, pa.Array | pa.ChunkedArray]
+
+    @property
+    def rows(self) -> int:
+        return len(self.series) if self.counts is None else int(self.counts.sum())
 
 
 class Wanted(NamedTuple):
@@ -57,20 +63,20 @@ class Wanted(NamedTuple):
     def tables(self, found: Iterable[Found | None]) -> tuple[pa.Table, ...]:
         """The columns of the answer for these rows, small sets of them in one table."""
         sets = [one for one in found if one is not None]
-        small = [one for one in sets if len(one.of_rows) < LARGE_ROWS]
-        large = [one for one in sets if len(one.of_rows) >= LARGE_ROWS]
+        small = [one for one in sets if one.rows < LARGE_ROWS]
+        large = [one for one in sets if one.rows >= LARGE_ROWS]
         return tuple(map(self._table, [*large, _together(small)] if small else large))
 
     def _table(self, found: Found) -> pa.Table:
         columns = {answer: self._column(column, found) for column, answer in self.request.columns}
         # A count needs rows, not values.
-        return pa.table(columns or {"rows": pa.nulls(len(found.of_rows), pa.bool_())})
+        return pa.table(columns or {"rows": pa.nulls(found.rows, pa.bool_())})
 
     def _column(self, column: Column, found: Found) -> pa.Array | pa.ChunkedArray:
         if column == MEASURE_NAME:
-            return self.series.measure_name.column(found.of_rows)
+            return self.series.measure_name.column(found.series, found.counts)
         if column.kind is ColumnKind.DIMENSION:
-            return self.series.dimension(column.name).column(found.of_rows)
+            return self.series.dimension(column.name).column(found.series, found.counts)
         return _values(found, column)
 
 
@@ -80,31 +86,44 @@ def of_mask(mask: Mask | None, of_rows: Ordinals, arrays: Mapping[Column, pa.Arr
     The rows are of these series. `arrays` are their measures, and their times where the answer has them.
     """
     if mask is None:
-        return Found(of_rows, arrays)
+        return Found(of_rows, None, arrays)
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    runs, count = edges.reshape(-1, 2), int(np.count_nonzero(mask))
-    if not count:
-        return None
+    return Found(of_rows[mask], None, _in_runs(edges.reshape(-1, 2), arrays)) if len(edges) else None
+
+
+def of_runs(runs: Int64s, series: Ordinals, arrays: Mapping[Column, pa.Array]) -> Found | None:
+    """The rows from the first to behind the last of each run, which are of one series each; None if there is no row."""
+    counts = runs[:, 1] - runs[:, 0]
+    has_rows = counts > 0
+    return Found(series[has_rows], counts[has_rows], _in_runs(runs[has_rows], arrays)) if has_rows.any() else None
+
+
+def _in_runs(runs: Int64s, arrays: Mapping[Column, pa.Array]) -> Mapping[Column, pa.Array | pa.ChunkedArray]:
+    counts = runs[:, 1] - runs[:, 0]
+    count = int(counts.sum())
     if len(runs) == 1 or count >= RUN_ROWS * len(runs):
-        return Found(of_rows[mask], {column: _sliced(array, runs) for column, array in arrays.items()})
-    rows = pa.array(np.flatnonzero(mask))
-    return Found(of_rows[mask], {column: array.take(rows) for column, array in arrays.items()})
+        return {column: _sliced(array, runs) for column, array in arrays.items()}
+    rows = pa.array(np.arange(count) + np.repeat(runs[:, 1] - np.cumsum(counts), counts))
+    return {column: array.take(rows) for column, array in arrays.items()}
 
 
 def _together(sets: Sequence[Found]) -> Found:
     """All rows of at least one set, one behind the other."""
     if len(sets) == 1:
         return sets[0]
+    counts = [np.ones(one.rows, np.int64) if one.counts is None else one.counts for one in sets]
+    has_counts = any(one.counts is not None for one in sets)
     columns = {column for one in sets for column in one.arrays}
     arrays = {
         column: pa.concat_arrays([c for one in sets for c in _chunks(_values(one, column))]) for column in columns
     }
-    return Found(np.concatenate([one.of_rows for one in sets]), arrays)
+    series = np.concatenate([one.series for one in sets])
+    return Found(series, np.concatenate(counts) if has_counts else None, arrays)
 
 
 def _values(found: Found, column: Column) -> pa.Array | pa.ChunkedArray:
     array = found.arrays.get(column)
-    return pa.nulls(len(found.of_rows), _ARROW_TYPES[column.type]) if array is None else array
+    return pa.nulls(found.rows, _ARROW_TYPES[column.type]) if array is None else array
 
 
 def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:

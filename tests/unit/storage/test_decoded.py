@@ -64,13 +64,8 @@ def of_all_types(rows: list[Row]) -> RecordColumns:
 def rows_of(scan: Scan, time: TimeRange, hosts: set[str] | None) -> list[tuple[Any, ...]]:
     """All columns of the rows of blocks that the request is about, whichever way they came."""
     found: list[tuple[Any, ...]] = []
-    gone = [part.deleted_rows for part in scan.blocks]
-    files = [
-        block_rows(part) if rows is None else block_rows(part).take(np.setdiff1d(np.arange(part.rows), rows))
-        for part, rows in zip(scan.blocks, gone, strict=True)
-    ]
     names = [column.name for column, _ in scan.request.columns]
-    for table in [*files, *scan.decoded]:
+    for table in [*map(block_rows, scan.blocks), *scan.decoded]:
         columns = {}
         for name in names:
             column = table[name] if name in table.column_names else pa.nulls(len(table))
@@ -108,7 +103,11 @@ def test_decoded_rows_are_those_of_the_files(
     data: st.DataObject,
 ) -> None:
     folder = StoreFolder(tmp_path_factory.mktemp("decoded"))
-    with patch("headwater.storage.block_file.ROW_GROUP_ROWS", group_rows), patch.object(wanted, "RUN_ROWS", run_rows):
+    with (
+        patch("headwater.storage.block_file.ROW_GROUP_ROWS", group_rows),
+        patch.object(wanted, "RUN_ROWS", run_rows),
+        patch.object(decoded, "RUN_ROWS", run_rows),
+    ):
         for written in programs:
             if isinstance(written, str):
                 folder.store.compact()
