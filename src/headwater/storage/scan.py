@@ -7,7 +7,7 @@ engine sees one Arrow table for the small chunks together, and large chunks as t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -107,10 +107,10 @@ def _part(wanted: Wanted, chunk: Chunk, deleted: Mask | None) -> Found | None:
     if deleted is not None:
         conditions.append(~deleted[window])
     if wanted.chosen is not None:
-        conditions.append(wanted.chosen[ordinals])
+        conditions.append(wanted.is_of(ordinals))
     if wanted.floors is not None:
         conditions.append(time_ns >= wanted.floors.of_series[ordinals])
-    mask = np.logical_and.reduce(conditions) if conditions else None
+    mask = reduce(np.logical_and, conditions) if conditions else None
     measures = [column for column, _ in wanted.request.columns if column.name in chunk.columns]
     arrays = {column: chunk.columns[column.name][window] for column in measures}
     return of_mask(mask, ordinals, {TIME: pa.array(time_ns), **arrays})

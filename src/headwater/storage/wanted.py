@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ from headwater.storage.series import Ordinals, SeriesIndex
 
 RUN_ROWS = 1_024
 """Rows in runs of this length on average are handed over where they are, shorter ones are copied together."""
+
+FEW_SERIES = 8
+"""So few are compared with one by one, which a processor does faster than looking up each row's."""
 
 LARGE_ROWS = 10_000
 """Sets of fewer rows are put together before an engine sees them."""
@@ -60,6 +64,14 @@ class Wanted(NamedTuple):
     ordinals: npt.NDArray[np.intp] | None
     floors: Floors | None
 
+    def is_of(self, of_rows: Ordinals) -> Mask:
+        """For rows of these series, whether they are of a chosen one."""
+        assert self.chosen is not None
+        assert self.ordinals is not None
+        if len(self.ordinals) > FEW_SERIES:
+            return self.chosen[of_rows]
+        return reduce(np.logical_or, [of_rows == ordinal for ordinal in self.ordinals])
+
     def tables(self, found: Iterable[Found | None]) -> tuple[pa.Table, ...]:
         """The columns of the answer for these rows, small sets of them in one table."""
         sets = [one for one in found if one is not None]
@@ -87,24 +99,31 @@ def of_mask(mask: Mask | None, of_rows: Ordinals, arrays: Mapping[Column, pa.Arr
     """
     if mask is None:
         return Found(of_rows, None, arrays)
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return Found(of_rows[mask], None, _in_runs(edges.reshape(-1, 2), arrays)) if len(edges) else None
+    rows = np.flatnonzero(mask)
+    if not len(rows):
+        return None
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    runs = np.stack((rows[np.append(0, breaks + 1)], rows[np.append(breaks, -1)] + 1), axis=1)
+    return Found(of_rows[rows], None, _in_runs(runs, rows, arrays))
 
 
 def of_runs(runs: Int64s, series: Ordinals, arrays: Mapping[Column, pa.Array]) -> Found | None:
     """The rows from the first to behind the last of each run, which are of one series each; None if there is no row."""
+    has_rows = runs[:, 0] < runs[:, 1]
+    runs, series = runs[has_rows], series[has_rows]
     counts = runs[:, 1] - runs[:, 0]
-    has_rows = counts > 0
-    return Found(series[has_rows], counts[has_rows], _in_runs(runs[has_rows], arrays)) if has_rows.any() else None
+    rows = np.arange(counts.sum()) + np.repeat(runs[:, 1] - np.cumsum(counts), counts)
+    return Found(series, counts, _in_runs(runs, rows, arrays)) if len(rows) else None
 
 
-def _in_runs(runs: Int64s, arrays: Mapping[Column, pa.Array]) -> Mapping[Column, pa.Array | pa.ChunkedArray]:
-    counts = runs[:, 1] - runs[:, 0]
-    count = int(counts.sum())
-    if len(runs) == 1 or count >= RUN_ROWS * len(runs):
+def _in_runs(
+    runs: Int64s, rows: npt.NDArray[np.intp], arrays: Mapping[Column, pa.Array]
+) -> Mapping[Column, pa.Array | pa.ChunkedArray]:
+    """These rows, which are those of these runs."""
+    if len(runs) == 1 or len(rows) >= RUN_ROWS * len(runs):
         return {column: _sliced(array, runs) for column, array in arrays.items()}
-    rows = pa.array(np.arange(count) + np.repeat(runs[:, 1] - np.cumsum(counts), counts))
-    return {column: array.take(rows) for column, array in arrays.items()}
+    places = pa.array(rows)
+    return {column: array.take(places) for column, array in arrays.items()}
 
 
 def _together(sets: Sequence[Found]) -> Found:
