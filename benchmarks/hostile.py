@@ -37,6 +37,7 @@ WARM_UP = 20
 HOURS = 1
 CALL_TIMEOUT_S = 70.0
 FREED_S = 2.0
+BACK_OFF_S = 0.5
 MIB = 1024 * 1024
 TABLE = queries.TABLE
 
@@ -124,6 +125,9 @@ class Asked:
             started = time.perf_counter()
             answer = _answer(self.server, self.text)
             self.answers.append(f"{answer} after {time.perf_counter() - started:.1f} s")
+            if answer.startswith("ThrottlingException"):
+                # As the SDKs wait, or so: without, the machine would do little else than refuse.
+                self.stop.wait(BACK_OFF_S)
 
 
 def main(seconds: float, names: list[str]) -> None:

@@ -23,7 +23,7 @@ from headwater.errors import Unavailable
 from headwater.instance import CREDENTIALS_FILE, Instance
 from headwater.server.app import serve
 from headwater.settings import SETTINGS, Setting, yes_or_no
-from headwater.threads import take_short_turns
+from headwater.threads import garbage_in_steps, take_short_turns
 
 _log = structlog.get_logger("cli")
 
@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         instance = Instance.open(config, on_failure=lambda: end_process(failed))
         try:
-            serve(instance, on_ready=lambda host, port: announce(config, host, port))
+            with garbage_in_steps():
+                serve(instance, on_ready=lambda host, port: announce(config, host, port))
         finally:
             instance.close()
     except OSError as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from headwater.errors import QueryFailed
+from headwater.threads import Turn
 
 RUN_VARIABLE = "headwater_run"
 
@@ -41,20 +42,27 @@ class Pace:
     def working_for(self, number: int | None) -> Iterator[None]:
         """What this thread does until the end is for that run."""
         _current.is_over = self._runs.get(number) if number is not None else None
+        _current.turn = Turn()
         try:
             yield
         finally:
-            _current.is_over = None
+            _current.is_over = _current.turn = None
 
 
 class _Current(threading.local):
     is_over: Callable[[], bool] | None = None
+    turn: Turn | None = None
 
 
 _current = _Current()
 
 
 def check() -> None:
-    """Raises QueryFailed when the run that this thread works for is over; the engine's caller says why it is."""
+    """Raises QueryFailed when the run that this thread works for is over; the engine's caller says why it is.
+
+    Lets urgent work of others go first.
+    """
+    if _current.turn is not None:
+        _current.turn.pass_on()
     if _current.is_over is not None and _current.is_over():
         raise QueryFailed("The query has ended")

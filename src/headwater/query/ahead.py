@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from headwater.errors import Fault
 from headwater.query.result import Page, Result
-from headwater.threads import stand_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class ReadAhead:
 
     def __init__(self, page_bytes: int) -> None:
         self._page_bytes = page_bytes
-        self._pool = ThreadPoolExecutor(1, "read-ahead", stand_back)
+        self._pool = ThreadPoolExecutor(1, "read-ahead")
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

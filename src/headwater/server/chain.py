@@ -24,7 +24,7 @@ from headwater.server.metrics import Metrics
 from headwater.server.needs import Instance
 from headwater.server.operations import OPERATIONS, OWN_OPERATIONS, Operation
 from headwater.server.write_api import Call
-from headwater.threads import stand_back
+from headwater.threads import urgent
 from headwater.wire import codec, faults, sigv4
 
 TARGET_PREFIX = "Timestream_20181101."
@@ -61,7 +61,7 @@ class Chain:
         self._quick = ThreadPoolExecutor(QUICK_THREADS, "request")
         # A query's thread waits for its result, so there is one for each that `query` lets run or wait.
         self._slow_limit = instance.config.query.concurrency + WAITING_QUERIES
-        self._slow = ThreadPoolExecutor(self._slow_limit, "query-request", stand_back)
+        self._slow = ThreadPoolExecutor(self._slow_limit, "query-request")
         self._slow_count = 0
         self._waiting_bytes = 0
         self.is_draining = False
@@ -170,22 +170,22 @@ class Chain:
 
     async def _quickly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._quick, self._admit_and_run, operation, request)
-        if isinstance(result, Future):
-            assert operation.finish is not None
-            return operation.finish(await asyncio.wrap_future(result))
+        with urgent():
+            result = await loop.run_in_executor(self._quick, self._admit_and_run, operation, request)
+            if isinstance(result, Future):
+                assert operation.finish is not None
+                return operation.finish(await asyncio.wrap_future(result))
         answer: bytes | Mapping[str, object] = result
         return answer
 
     async def _slowly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
         loop = asyncio.get_running_loop()
-        decoded, call = await loop.run_in_executor(self._quick, self._admit, operation, request)
         if self._slow_count >= self._slow_limit:
             raise Throttled("Too many queries are running or waiting. Send again later.")
         self._slow_count += 1
         try:
             answer: bytes | Mapping[str, object] = await loop.run_in_executor(
-                self._slow, operation.run, self._instance, decoded, call
+                self._slow, self._admit_and_run, operation, request
             )
             return answer
         finally:

@@ -9,6 +9,7 @@ Source: sql.md 1.1, 2.4, 6.3.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -225,12 +226,19 @@ def use_once(template: str, texts: Sequence[str]) -> str:
     An argument whose text is long and would appear more than once, here or in a macro, is bound to a name first: nested
     calls would otherwise grow the statement, and the work, exponentially with their depth.
     """
-    repeats = "hw_" in template or any(template.count(f"{{{i}}}") > 1 for i in range(len(texts)))
-    if not repeats or all(len(text) <= LONG_TEXT_CHARACTERS for text in texts):
+    has_long = any(len(text) > LONG_TEXT_CHARACTERS for text in texts)
+    if not has_long or not ("hw_" in template or _has_repeated(_PLACE.findall(template))):
         return template.format(*texts, all=", ".join(texts))
     fields = [f"once.f{i}" for i in range(len(texts))]
     body = template.format(*fields, all=", ".join(fields))
     return f"list_transform([{struct(texts)}], lambda once: {body})[1]"
+
+
+_PLACE = re.compile(r"\{\d+\}")
+
+
+def _has_repeated(places: list[str]) -> bool:
+    return len(set(places)) < len(places)
 
 
 FAULT_START, FAULT_END = "\x02", "\x03"
