@@ -142,69 +142,61 @@ class Instance:
         """
         clock, files = clock or SystemClock(), files or LocalFiles()
         os.umask(0o077)
-        data = config.data
-        files.make_directory(data, site="instance.data")
-        lock = files.lock(data / LOCK_FILE, site="instance.lock")
+        files.make_directory(config.data, site="instance.data")
+        lock = files.lock(config.data / LOCK_FILE, site="instance.lock")
+        try:
+            instance = cls._in_folder(config, clock, files, randomness, on_failure, lock)
+        except BaseException:
+            lock.release()
+            raise
+        instance._jobs.start()
+        return instance
+
+    @classmethod
+    def _in_folder(
+        cls,
+        config: Config,
+        clock: Clock,
+        files: Files,
+        randomness: Callable[[int], bytes],
+        on_failure: Callable[[], None],
+        lock: Lock,
+    ) -> Instance:
+        """The rooms, opened one on the other."""
 
         def new_id() -> str:
             return randomness(16).hex()
 
-        try:
-            buckets = open_buckets(files, config.objects)
-            bucket = _bucket(files, config, buckets, clock, new_id)
-            stored = bucket or files
-            roles = Roles(files, config.server.roles, config.server.region, config.server.account)
-            roles.check()
-            channels = _channels(files, config.notifications, config.server.region, roles)
-            provider = open_provider(config.keys, files, data, clock, randomness)
-            catalog = Catalog.open(
-                files, data, provider, config.server.account, config.server.region, clock, randomness, config.limits
-            )
-            _write_credentials(files, data, catalog, randomness)
-            blocks = data / BLOCKS_FOLDER
-            files.make_directory(blocks, site="instance.blocks")
-            log = Log.open(files, data / LOG_FOLDER, config.wal, catalog.keys.log)
-            vault = Vault(catalog.database_keys, ChunkCache(config.keys.cache_bytes))
-
-            store = Store(
-                stored,
-                vault,
-                blocks,
-                log,
-                catalog.manifest,
-                catalog,
-                clock,
-                config.storage,
-                config.limits,
-                new_id,
-                on_failure,
-            )
-            store.open()
-            engine = Engine(threads=config.query.threads, memory_bytes=config.query.memory_bytes)
-            result_vault = Vault(catalog.keys.log, ChunkCache(RESULT_CACHE_BYTES))
-            spool = Spool(files, data / RESULTS_FOLDER, result_vault, config.limits.result_bytes)
-            spool.open(clock.now_ns() // NS_PER_S)
-        except BaseException:
-            lock.release()
-            raise
-
         def new_query_id() -> str:
             return base64.b32encode(randomness(40)).decode()[:63]
 
+        data, server, limits = config.data, config.server, config.limits
+        buckets = open_buckets(files, config.objects)
+        bucket = _bucket(files, config, buckets, clock, new_id)
+        stored = bucket or files
+        roles = Roles(files, server.roles, server.region, server.account)
+        roles.check()
+        channels = _channels(files, config.notifications, server.region, roles)
+        provider = open_provider(config.keys, files, data, clock, randomness)
+        catalog = Catalog.open(files, data, provider, server.account, server.region, clock, randomness, limits)
+        _write_credentials(files, data, catalog, randomness)
+        blocks = data / BLOCKS_FOLDER
+        files.make_directory(blocks, site="instance.blocks")
+        log = Log.open(files, data / LOG_FOLDER, config.wal, catalog.keys.log)
+        vault = Vault(catalog.database_keys, ChunkCache(config.keys.cache_bytes))
+        manifest = catalog.manifest
+        store = Store(stored, vault, blocks, log, manifest, catalog, clock, config.storage, limits, new_id, on_failure)
+        store.open()
+        engine = Engine(threads=config.query.threads, memory_bytes=config.query.memory_bytes)
+        result_vault = Vault(catalog.keys.log, ChunkCache(RESULT_CACHE_BYTES))
+        spool = Spool(files, data / RESULTS_FOLDER, result_vault, limits.result_bytes)
+        spool.open(clock.now_ns() // NS_PER_S)
+        token_key = catalog.keys.token_key
         queries = Queries(
-            catalog,
-            store,
-            engine,
-            clock,
-            config.query,
-            config.limits,
-            spool,
-            buckets,
-            catalog.keys.token_key,
-            new_query_id,
-            randomness,
+            catalog, store, engine, clock, config.query, limits, spool, buckets, token_key, new_query_id, randomness
         )
-        instance = cls(
+        rewrap = Rewrap(stored, blocks, catalog)
+        return cls(
             config,
             clock,
             lock,
@@ -215,13 +207,11 @@ class Instance:
             queries,
             buckets,
             bucket,
-            Rewrap(stored, blocks, catalog),
+            rewrap,
             channels,
             roles,
             new_id,
         )
-        instance._jobs.start()
-        return instance
 
     def close(self) -> None:
         """Finish the writes that wait, end the queries, seal the log. Safe to call once.

@@ -23,10 +23,10 @@ NICENESS = 5
 """Gives a query's thread about a third of what a writing one gets when both want the same processor. More would let a
 thread hold the interpreter, which writes need too, while it waits for a processor."""
 
-GARBAGE_STEPS = (10_000, 10, 1_000)
+GARBAGE_STEPS = (10_000, 10, 100)
 """Objects between two looks at the newest, and how many of each look there are to one at the next older. Nothing else
 runs while Python looks for cycles: at its own pace a query that makes many objects has it look at all that there are,
-for 50 to 100 ms. Here it is 100,000 objects at most, but for one look in a hundred million."""
+for 50 to 100 ms. Here it is 100,000 objects at most, but for one look in ten million."""
 
 WORK_S = 0.001
 """So long a query computes in Python before it looks whether something urgent waits. Most statements compile in it."""

@@ -17,7 +17,6 @@ from headwater.errors import Invalid
 from headwater.model.time import NS_PER_S, Clock
 from headwater.model.types import OutputColumn
 from headwater.query import token as tokens
-from headwater.query.ahead import Ahead
 from headwater.query.result import Result
 from headwater.query.token import Caller, PageToken, Place, invalid_token
 from headwater.sealing import Randomness, SealingKey
@@ -56,8 +55,6 @@ class Run:
     uses: dict[Place, int] = field(default_factory=dict)
     waiting: int = 0
     """How many calls wait for its result."""
-    ahead: Ahead | None = None
-    """The page that is likely asked for next."""
 
 
 class Cursors:

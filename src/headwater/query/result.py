@@ -13,8 +13,11 @@ from headwater.model.insights import Insights
 from headwater.model.types import OutputColumn
 from headwater.wire.datum import rows_json
 
-_STEP_ROWS = 1_000
+_FIRST_ROWS = 1_000
 """So many rows tell how large the others are."""
+
+_STEP_ROWS = 4_000
+"""At most so many are made into text at a time: those that follow may be larger."""
 
 _SPARE = 1.01
 """So much more is made into text than the page has room for, as far as its rows so far tell."""
@@ -88,7 +91,8 @@ class Result:
         rows = self.rows
         wanted = min(rows.count - start, max_rows)
         # Wide rows are made into text a few at a time: what does not fit the page is made in vain.
-        step = min(_STEP_ROWS, 1 + page_bytes * rows.count // max(rows.bytes, 1))
+        most = min(_STEP_ROWS, 1 + page_bytes * rows.count // max(rows.bytes, 1))
+        step = min(_FIRST_ROWS, most)
         page: list[bytes | memoryview] = []
         count = size = 0
         while count < wanted:
@@ -96,10 +100,13 @@ class Result:
             fitting = int(np.searchsorted(made.ends, page_bytes - size, side="right"))
             if not fitting and not count:
                 raise Invalid("Query aborted as max page response size has been exceeded by the output result row")
-            page += [b",", made.first(fitting)] if count and fitting else [made.first(fitting)]
+            if fitting:
+                text = made.first(fitting)
+                # A view would keep all that was made.
+                page += [b","] * bool(count) + [bytes(text) if 2 * len(text) < len(made.text) else text]
             count += fitting
             if fitting < len(made):
                 break
             size += int(made.ends[-1])
-            step = 1 + int((page_bytes - size) * count / size * _SPARE)
+            step = min(most, 1 + int((page_bytes - size) * count / size * _SPARE))
         return Page(count, page)

@@ -319,17 +319,16 @@ class Queries:
                 page = Page(0, [])
                 next_place = Place(place.row, place.poll + 1)
             else:
-                page = self._read_ahead.page(run.ahead, result, place.row, asked_rows)
+                page = self._read_ahead.page(run.query_id, result, place.row, asked_rows)
                 next_place = Place(place.row + page.count)
             if next_place.row < result.rows.count:
                 token: str | None = self._token(run, next_place)
-                run.ahead = self._read_ahead.begin(run.result.result(), next_place.row, asked_rows)
+                self._read_ahead.begin(run.query_id, run.result.result(), next_place.row, asked_rows)
             else:
-                token = run.ahead = None
+                token = None
         finally:
             # Also when a row is too large for a page: the result is kept all the same.
-            held_bytes = self._limits.page_bytes if run.ahead is not None else 0
-            self._cursors.ended(run, run.result.result().rows.memory_bytes + held_bytes)
+            self._cursors.ended(run, run.result.result().rows.memory_bytes)
         return QueryAnswer(
             run.query_id,
             run.columns,

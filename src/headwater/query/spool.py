@@ -252,14 +252,13 @@ class Gathering:
 
 
 class RowsOnDisk(Rows):
-    """The rows of one file; what is read of it is verified. The batch read last stays: the next page begins in it."""
+    """The rows of one file; what is read of it is verified."""
 
     def __init__(self, source: SealedSource, trailer: _Trailer) -> None:
         self._source = source
         self._trailer = trailer
         self._schema = pa.ipc.read_schema(pa.py_buffer(trailer.schema))
         self._starts = [batch.first_row for batch in trailer.batches]
-        self._last: tuple[_Batch, pa.RecordBatch] | None = None
 
     @property
     def count(self) -> int:
@@ -271,7 +270,7 @@ class RowsOnDisk(Rows):
 
     @property
     def memory_bytes(self) -> int:
-        return 0 if self._last is None else int(self._last[1].nbytes)
+        return 0
 
     def slice(self, start: int, count: int) -> pa.Table:
         first = bisect_right(self._starts, start) - 1
@@ -281,16 +280,11 @@ class RowsOnDisk(Rows):
         return table.slice(start - self._starts[first], count) if batches else table
 
     def _batch(self, batch: _Batch) -> pa.RecordBatch:
-        last = self._last
-        if last is not None and last[0] is batch:
-            return last[1]
         try:
             data = self._source.read_at(batch.offset, batch.length)
-            found = pa.ipc.read_record_batch(pa.py_buffer(data), self._schema)
+            return pa.ipc.read_record_batch(pa.py_buffer(data), self._schema)
         except (OSError, Corrupt, pa.ArrowInvalid) as error:
             raise Unavailable(f"a result on disk cannot be read: {error}") from error
-        self._last = batch, found
-        return found
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

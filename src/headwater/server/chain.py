@@ -34,6 +34,7 @@ OWN_TARGET_PREFIX = "Headwater_1."
 WAITING_LIMIT_BYTES = 64 * 1024 * 1024
 WAITING_QUERIES = 32
 QUICK_THREADS = 4
+ADMISSION_THREADS = 2
 
 NO_OPERATION = "other"
 """What requests that name no operation are counted as: a client's text never stands in a metric."""
@@ -59,6 +60,8 @@ class Chain:
         self._randomness = randomness
         self._metrics = Metrics(instance.facts)
         self._quick = ThreadPoolExecutor(QUICK_THREADS, "request")
+        # Of their own, too: a crowd of queries would stand before a write.
+        self._admission = ThreadPoolExecutor(ADMISSION_THREADS, "query-admission")
         # A query's thread waits for its result, so there is one for each that `query` lets run or wait.
         self._slow_limit = instance.config.query.concurrency + WAITING_QUERIES
         self._slow = ThreadPoolExecutor(self._slow_limit, "query-request")
@@ -69,6 +72,7 @@ class Chain:
     def close(self) -> None:
         """Take no more work. What runs already is ended by the instance."""
         self._quick.shutdown(wait=False, cancel_futures=True)
+        self._admission.shutdown(wait=False, cancel_futures=True)
         self._slow.shutdown(wait=False, cancel_futures=True)
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
@@ -90,15 +94,19 @@ class Chain:
         except Exception as error:
             fault = Unavailable(type(error).__name__)
             fault.__cause__ = error
-        if fault is not None:
-            reply = _Reply(faults.status_of(fault), faults.body_of(fault, request_id))
-        duration_s = self._instance.clock.monotonic_s() - started_s
-        operation = _operation_name(request)
-        self._metrics.count(
-            operation or NO_OPERATION, reply.status, faults.name_of(fault) if fault is not None else "", duration_s
-        )
-        _log_request(request, request_id, operation, reply, duration_s * 1e3, fault)
-        return HttpResponse(reply.status, reply.body, request_id, reply.content_type)
+        try:
+            if fault is not None:
+                reply = _Reply(faults.status_of(fault), faults.body_of(fault, request_id))
+            duration_s = self._instance.clock.monotonic_s() - started_s
+            operation = _operation_name(request)
+            self._metrics.count(
+                operation or NO_OPERATION, reply.status, faults.name_of(fault) if fault is not None else "", duration_s
+            )
+            _log_request(request, request_id, operation, reply, duration_s * 1e3, fault)
+            return HttpResponse(reply.status, reply.body, request_id, reply.content_type)
+        finally:
+            # It knows this frame by its traceback: left here, both would stay until Python looks for such rings.
+            fault = None
 
     def refuse(self, refusal: Refusal) -> HttpResponse:
         """The answer to bytes that are no request."""
@@ -180,12 +188,13 @@ class Chain:
 
     async def _slowly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
         loop = asyncio.get_running_loop()
+        decoded, call = await loop.run_in_executor(self._admission, self._admit, operation, request)
         if self._slow_count >= self._slow_limit:
             raise Throttled("Too many queries are running or waiting. Send again later.")
         self._slow_count += 1
         try:
             answer: bytes | Mapping[str, object] = await loop.run_in_executor(
-                self._slow, self._admit_and_run, operation, request
+                self._slow, operation.run, self._instance, decoded, call
             )
             return answer
         finally:

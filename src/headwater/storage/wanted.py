@@ -24,6 +24,8 @@ from headwater.storage.series import Ordinals, SeriesIndex
 RUN_ROWS = 1_024
 """Rows in runs of this length on average are handed over where they are, shorter ones are copied together."""
 
+ARRAY_BYTES_MAX = 1 << 30
+
 FEW_SERIES = 8
 """So few are compared with one by one, which a processor does faster than looking up each row's."""
 
@@ -133,11 +135,14 @@ def _together(sets: Sequence[Found]) -> Found:
     counts = [np.ones(one.rows, np.int64) if one.counts is None else one.counts for one in sets]
     has_counts = any(one.counts is not None for one in sets)
     columns = {column for one in sets for column in one.arrays}
-    arrays = {
-        column: pa.concat_arrays([c for one in sets for c in _chunks(_values(one, column))]) for column in columns
-    }
+    arrays = {column: _joined([c for one in sets for c in _chunks(_values(one, column))]) for column in columns}
     series = np.concatenate([one.series for one in sets])
     return Found(series, np.concatenate(counts) if has_counts else None, arrays)
+
+
+def _joined(chunks: list[pa.Array]) -> pa.Array | pa.ChunkedArray:
+    """One array, unless that would be more text than an array can hold."""
+    return pa.concat_arrays(chunks) if sum(c.nbytes for c in chunks) < ARRAY_BYTES_MAX else pa.chunked_array(chunks)
 
 
 def _values(found: Found, column: Column) -> pa.Array | pa.ChunkedArray:

@@ -135,8 +135,8 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
     """A column slice as one array without offset surprises."""
-    if column.num_chunks == 1:
-        return column.chunk(0)
+    if column.num_chunks <= 1:
+        return column.chunk(0) if column.num_chunks else pa.array([], column.type)
     return pa.concat_arrays(column.unify_dictionaries().chunks)
 
 

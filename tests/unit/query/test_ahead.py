@@ -10,7 +10,7 @@ import pytest
 
 from headwater.errors import Invalid
 from headwater.model.types import OutputColumn, Scalar
-from headwater.query.ahead import ReadAhead
+from headwater.query.ahead import PAGES, ReadAhead
 from headwater.query.result import Result, Rows, RowsInMemory
 
 PAGE_BYTES = 10_000
@@ -56,55 +56,73 @@ def result_of(*texts: str) -> tuple[Result, CountedRows]:
     return Result(rows, (OutputColumn("a", Scalar.VARCHAR),), 0, 0), rows
 
 
+def wait_for(read_ahead: ReadAhead) -> None:
+    """Until the thread has made what it was given."""
+    read_ahead._pool.submit(int).result(WAIT_S)
+
+
 def test_a_page_that_was_made_ahead_is_not_made_again(read_ahead: ReadAhead):
     result, rows = result_of("a", "b", "c")
-    ahead = read_ahead.begin(result, 1, 2)
-    ahead.page.result(WAIT_S)
-    rows.reads.clear()
-    assert read_ahead.page(ahead, result, 1, 2) == result.page(1, 2, PAGE_BYTES)
+    read_ahead.begin("Q", result, 1, 2)
+    wait_for(read_ahead)
     assert rows.reads == [1]
-    # A repeated call has it too.
-    assert read_ahead.page(ahead, result, 1, 2).count == 2
+    assert read_ahead.page("Q", result, 1, 2).count == 2
     assert rows.reads == [1]
+    # It is given away once.
+    assert read_ahead.page("Q", result, 1, 2) == result.page(1, 2, PAGE_BYTES)
+    assert rows.reads == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("start", "max_rows"), [(0, 2), (1, 1), (2, 2)])
-def test_another_page_than_the_one_made_ahead(read_ahead: ReadAhead, start: int, max_rows: int):
+@pytest.mark.parametrize(("query_id", "start", "max_rows"), [("Q", 0, 2), ("Q", 1, 1), ("Q", 2, 2), ("R", 1, 2)])
+def test_another_page_than_the_one_made_ahead(read_ahead: ReadAhead, query_id: str, start: int, max_rows: int):
     result, _ = result_of("a", "b", "c", "d")
-    ahead = read_ahead.begin(result, 1, 2)
-    expected = result.page(start, max_rows, PAGE_BYTES)
-    assert read_ahead.page(ahead, result, start, max_rows) == expected
-    assert read_ahead.page(None, result, start, max_rows) == expected
+    read_ahead.begin("Q", result, 1, 2)
+    wait_for(read_ahead)
+    assert read_ahead.page(query_id, result, start, max_rows) == result.page(start, max_rows, PAGE_BYTES)
 
 
 def test_a_page_that_is_being_made_is_waited_for_and_one_behind_it_is_not(read_ahead: ReadAhead):
     slow, rows = result_of("a", "b")
     rows.gate.clear()
-    first = read_ahead.begin(slow, 1, 1)
-    quick, _ = result_of("x", "y")
-    behind = read_ahead.begin(quick, 1, 1)
-    assert read_ahead.page(behind, quick, 1, 1) == quick.page(1, 1, PAGE_BYTES)
-    assert behind.page.cancelled()
+    read_ahead.begin("slow", slow, 1, 1)
+    quick, quick_rows = result_of("x", "y")
+    read_ahead.begin("quick", quick, 1, 1)
+    assert read_ahead.page("quick", quick, 1, 1) == quick.page(1, 1, PAGE_BYTES)
     rows.gate.set()
-    assert read_ahead.page(first, slow, 1, 1) == slow.page(1, 1, PAGE_BYTES)
+    assert read_ahead.page("slow", slow, 1, 1) == slow.page(1, 1, PAGE_BYTES)
+    wait_for(read_ahead)
+    assert len(quick_rows.reads) == 2, "the call's and the test's own"
+
+
+def test_the_latest_pages_are_kept(read_ahead: ReadAhead):
+    made = [result_of("a", "b") for _ in range(PAGES + 1)]
+    for number, (result, _) in enumerate(made):
+        read_ahead.begin(f"Q{number}", result, 1, 1)
+    wait_for(read_ahead)
+    for _, rows in made:
+        rows.reads.clear()
+    for number, (result, _) in enumerate(made):
+        read_ahead.page(f"Q{number}", result, 1, 1)
+    assert [len(rows.reads) for _, rows in made] == [1] + [0] * PAGES
 
 
 def test_what_went_wrong_ahead_goes_wrong_in_the_call(read_ahead: ReadAhead):
-    result, _ = result_of("a", "x" * PAGE_BYTES)
-    ahead = read_ahead.begin(result, 1, 9)
-    assert isinstance(ahead.page.exception(WAIT_S), Invalid)
+    result, rows = result_of("a", "x" * PAGE_BYTES)
+    read_ahead.begin("Q", result, 1, 9)
+    wait_for(read_ahead)
     with pytest.raises(Invalid, match="max page response size"):
-        read_ahead.page(ahead, result, 1, 9)
+        read_ahead.page("Q", result, 1, 9)
+    assert len(rows.reads) == 2
 
 
 def test_after_the_end_pages_are_made_by_the_call():
     closed = ReadAhead(PAGE_BYTES)
     result, rows = result_of("a", "b")
     rows.gate.clear()
-    working = closed.begin(result, 0, 1)
-    waiting = closed.begin(result, 1, 1)
+    closed.begin("working", result, 0, 1)
+    closed.begin("waiting", result, 1, 1)
     threading.Timer(0.05, rows.gate.set).start()
     closed.close()
-    assert closed.begin(result, 0, 1) is None
-    for ahead, start in ((working, 0), (waiting, 1)):
-        assert closed.page(ahead, result, start, 1) == result.page(start, 1, PAGE_BYTES)
+    closed.begin("late", result, 0, 1)
+    for query_id, start in (("working", 0), ("waiting", 1), ("late", 0)):
+        assert closed.page(query_id, result, start, 1) == result.page(start, 1, PAGE_BYTES)

@@ -43,3 +43,21 @@ def test_pages_are_all_rows_in_order(texts: list[str | None], max_rows: int, pag
 def test_a_row_larger_than_a_page_is_refused():
     with pytest.raises(Invalid, match="max page response size"):
         result_of(["x" * 2_000]).page(0, 10, 1_000)
+
+
+def test_short_rows_do_not_have_many_long_ones_read(monkeypatch: pytest.MonkeyPatch):
+    result = result_of(["x"] * 2_000 + ["x" * 20_000] * 2_000)
+    read: list[int] = []
+    slice_of = RowsInMemory.slice
+
+    def counting(self: RowsInMemory, start: int, count: int) -> pa.Table:
+        read.append(slice_of(self, start, count).nbytes)
+        return slice_of(self, start, count)
+
+    monkeypatch.setattr(RowsInMemory, "slice", counting)
+    page = result.page(0, 4_000, 100_000)
+    assert 2_000 < page.count < 2_010
+    assert max(read) < 500_000
+    # What is kept of the last rows is what the page has of them.
+    assert sum(memoryview(piece).nbytes for piece in page.rows) < 100_000
+    assert all(isinstance(piece, bytes) or 2 * len(piece) >= memoryview(piece).obj.size for piece in page.rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import socket
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from headwater.server.app import Server
+from headwater.server.http import HttpRequest
 from support.serving import KEY, SECRET, TIMEOUT_S, Client, make_instance, running
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -49,6 +51,20 @@ def test_a_bug_is_a_500_with_a_request_id_and_the_log_has_the_rest(server):
     assert line["log_level"] == "error"
     assert line["operation"] == "Query"
     assert isinstance(line["exc_info"].__cause__, ZeroDivisionError)
+
+
+def test_a_request_that_failed_is_not_kept_until_python_looks_for_garbage(server):
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            server.call("Query", {"QueryString": "SELECT 'private'"})
+            server.call("Query", {"QueryString": "SELECT 1"}, secret="wrong")
+        kept = sum(isinstance(one, HttpRequest) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    # Threads that wait for more may hold on to their last one.
+    assert kept < 10
 
 
 def test_a_request_is_one_line_of_log_without_text_body_or_signature(server):
