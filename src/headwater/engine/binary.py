@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headwater.engine.arrow import ArrowFunction, by_value, whole
+from headwater.engine.arrow import ArrowFunction, whole
+from headwater.engine.values import ValueFunction
 from headwater.errors import QueryFailed
 
 _PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5)
@@ -171,27 +172,25 @@ def _right_arithmetic(values: Ints, bits: Ints) -> Ints:
     return shifted
 
 
-_TEXT = pa.string()
-
 BINARY_FUNCTIONS = (
-    by_value("arrow_xxhash64", _xxhash64, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_crc32", _crc32, ("VARCHAR",), "BIGINT", pa.int64()),
-    by_value("arrow_sha512", _sha512, ("VARCHAR",), "VARCHAR", _TEXT),
+    ValueFunction("arrow_xxhash64", ("VARCHAR",), "VARCHAR", _xxhash64),
+    ValueFunction("arrow_crc32", ("VARCHAR",), "BIGINT", _crc32),
+    ValueFunction("arrow_sha512", ("VARCHAR",), "VARCHAR", _sha512),
     *(
-        by_value(f"arrow_hmac_{digest}", partial(_hmac, digest), ("VARCHAR", "VARCHAR"), "VARCHAR", _TEXT)
+        ValueFunction(f"arrow_hmac_{digest}", ("VARCHAR", "VARCHAR"), "VARCHAR", partial(_hmac, digest))
         for digest in ("md5", "sha1", "sha256", "sha512")
     ),
-    by_value("arrow_from_utf8", _from_utf8, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_to_base64", partial(_encoded, base64.b64encode), ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_to_base64url", partial(_encoded, base64.urlsafe_b64encode), ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_to_base32", partial(_encoded, base64.b32encode), ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_from_base64", _from_base64, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_from_base64url", _from_base64url, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_from_base32", _from_base32, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_from_big_endian_64", partial(_read, ">q"), ("VARCHAR",), "BIGINT", pa.int64()),
-    by_value("arrow_from_big_endian_32", partial(_read, ">i"), ("VARCHAR",), "INTEGER", pa.int32()),
-    by_value("arrow_from_ieee754_64", partial(_read, ">d"), ("VARCHAR",), "DOUBLE", pa.float64()),
-    by_value("arrow_to_ieee754_64", _to_ieee754_64, ("DOUBLE",), "VARCHAR", _TEXT),
+    ValueFunction("arrow_from_utf8", ("VARCHAR",), "VARCHAR", _from_utf8),
+    ValueFunction("arrow_to_base64", ("VARCHAR",), "VARCHAR", partial(_encoded, base64.b64encode)),
+    ValueFunction("arrow_to_base64url", ("VARCHAR",), "VARCHAR", partial(_encoded, base64.urlsafe_b64encode)),
+    ValueFunction("arrow_to_base32", ("VARCHAR",), "VARCHAR", partial(_encoded, base64.b32encode)),
+    ValueFunction("arrow_from_base64", ("VARCHAR",), "VARCHAR", _from_base64),
+    ValueFunction("arrow_from_base64url", ("VARCHAR",), "VARCHAR", _from_base64url),
+    ValueFunction("arrow_from_base32", ("VARCHAR",), "VARCHAR", _from_base32),
+    ValueFunction("arrow_from_big_endian_64", ("VARCHAR",), "BIGINT", partial(_read, ">q")),
+    ValueFunction("arrow_from_big_endian_32", ("VARCHAR",), "INTEGER", partial(_read, ">i")),
+    ValueFunction("arrow_from_ieee754_64", ("VARCHAR",), "DOUBLE", partial(_read, ">d")),
+    ValueFunction("arrow_to_ieee754_64", ("DOUBLE",), "VARCHAR", _to_ieee754_64),
     *(
         ArrowFunction(f"arrow_{name}", ("BIGINT", "BIGINT"), "BIGINT", _shifted(shift))
         for name, shift in (

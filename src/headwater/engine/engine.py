@@ -21,9 +21,10 @@ import pyarrow as pa
 import structlog
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
+from headwater.engine.arrow import ArrowFunction
 from headwater.engine.faults import fault_of, is_end_of_database, streamed
 from headwater.engine.filesystem import SCHEME, BlockFileSystem, fault_among
-from headwater.engine.functions import ARROW_FUNCTIONS, runs_python
+from headwater.engine.functions import PYTHON_FUNCTIONS, runs_python
 from headwater.engine.macros import statements
 from headwater.engine.pace import RUN_VARIABLE, Pace
 from headwater.engine.relations import quoted, quoted_name, with_scans
@@ -267,13 +268,13 @@ def _configure(database: duckdb.DuckDBPyConnection, threads: int, memory_bytes: 
 
 
 def _define(database: duckdb.DuckDBPyConnection, pace: Pace) -> None:
-    for function in ARROW_FUNCTIONS:
+    for function in PYTHON_FUNCTIONS:
         database.create_function(
             function.own_name,
             function.paced(pace),
             ["BIGINT", *function.arguments],
             function.result,
-            type=PythonUDFType.ARROW,
+            type=PythonUDFType.ARROW if isinstance(function, ArrowFunction) else PythonUDFType.NATIVE,
             null_handling=FunctionNullHandling.SPECIAL,
         )
         database.execute(function.macro())

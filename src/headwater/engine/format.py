@@ -10,9 +10,7 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-import pyarrow as pa
-
-from headwater.engine.arrow import by_value
+from headwater.engine.values import ValueFunction
 from headwater.errors import QueryFailed
 
 _CONVERSION = re.compile(r"%(?:(\d{1,4})\$)?([-#+ 0,(]*)(\d{1,9})?(?:\.(\d{1,9}))?([a-zA-Z%])")
@@ -139,4 +137,4 @@ def _padded(text: str, conversion: _Conversion) -> str:
     return text.ljust(conversion.width) if "-" in conversion.flags else text.rjust(conversion.width)
 
 
-FORMAT_FUNCTIONS = (by_value("arrow_format", formatted, ("VARCHAR", "VARCHAR[]", "VARCHAR[]"), "VARCHAR", pa.string()),)
+FORMAT_FUNCTIONS = (ValueFunction("arrow_format", ("VARCHAR", "VARCHAR[]", "VARCHAR[]"), "VARCHAR", formatted),)

@@ -13,7 +13,7 @@ from headwater.engine.statistics import STATISTICS_FUNCTIONS
 from headwater.engine.texts import TEXT_FUNCTIONS
 from headwater.engine.urls import URL_FUNCTIONS
 
-ARROW_FUNCTIONS = (
+PYTHON_FUNCTIONS = (
     *SERIES_FUNCTIONS,
     *STATISTICS_FUNCTIONS,
     *TEXT_FUNCTIONS,
@@ -30,7 +30,7 @@ def runs_python(statement: str) -> bool:
 
 
 def _calls() -> re.Pattern[str]:
-    names = {function.name for function in ARROW_FUNCTIONS}
+    names = {function.name for function in PYTHON_FUNCTIONS}
     # A macro knows only those before it.
     for head, body in MACROS:
         if any(name in body for name in names):

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-import pyarrow as pa
-
-from headwater.engine.arrow import by_value
+from headwater.engine.values import ValueFunction
 from headwater.errors import QueryFailed
 from headwater.model.json_path import ALL, steps
 
@@ -178,26 +176,19 @@ def _as_scalar(text: str) -> str | None:
     return _scalar(_value(text))
 
 
-_TEXT = pa.string()
 _TWO_TEXTS = ("VARCHAR", "VARCHAR")
 
 JSON_FUNCTIONS = (
-    by_value("arrow_json_parse", _parsed, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_json_quote", _quote, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_json_extract", _extract, _TWO_TEXTS, "VARCHAR", _TEXT),
-    by_value("arrow_json_extract_scalar", _extract_scalar, _TWO_TEXTS, "VARCHAR", _TEXT),
-    by_value("arrow_json_size", _size, _TWO_TEXTS, "BIGINT", pa.int64()),
-    by_value("arrow_json_array_length", _array_length, ("VARCHAR",), "BIGINT", pa.int64()),
-    by_value("arrow_json_array_get", _array_get, ("VARCHAR", "BIGINT"), "VARCHAR", _TEXT),
-    by_value("arrow_json_array_contains", _array_contains, (*_TWO_TEXTS, "VARCHAR"), "BOOLEAN", pa.bool_()),
-    by_value("arrow_json_is_scalar", _is_scalar, ("VARCHAR",), "BOOLEAN", pa.bool_()),
-    by_value("arrow_json_elements", _elements, ("VARCHAR",), "VARCHAR[]", pa.list_(_TEXT)),
-    by_value(
-        "arrow_json_members",
-        _members,
-        ("VARCHAR",),
-        "STRUCT(f0 VARCHAR, f1 VARCHAR)[]",
-        pa.list_(pa.struct([("f0", _TEXT), ("f1", _TEXT)])),
-    ),
-    by_value("arrow_json_scalar", _as_scalar, ("VARCHAR",), "VARCHAR", _TEXT),
+    ValueFunction("arrow_json_parse", ("VARCHAR",), "VARCHAR", _parsed),
+    ValueFunction("arrow_json_quote", ("VARCHAR",), "VARCHAR", _quote),
+    ValueFunction("arrow_json_extract", _TWO_TEXTS, "VARCHAR", _extract),
+    ValueFunction("arrow_json_extract_scalar", _TWO_TEXTS, "VARCHAR", _extract_scalar),
+    ValueFunction("arrow_json_size", _TWO_TEXTS, "BIGINT", _size),
+    ValueFunction("arrow_json_array_length", ("VARCHAR",), "BIGINT", _array_length),
+    ValueFunction("arrow_json_array_get", ("VARCHAR", "BIGINT"), "VARCHAR", _array_get),
+    ValueFunction("arrow_json_array_contains", (*_TWO_TEXTS, "VARCHAR"), "BOOLEAN", _array_contains),
+    ValueFunction("arrow_json_is_scalar", ("VARCHAR",), "BOOLEAN", _is_scalar),
+    ValueFunction("arrow_json_elements", ("VARCHAR",), "VARCHAR[]", _elements),
+    ValueFunction("arrow_json_members", ("VARCHAR",), "STRUCT(f0 VARCHAR, f1 VARCHAR)[]", _members),
+    ValueFunction("arrow_json_scalar", ("VARCHAR",), "VARCHAR", _as_scalar),
 )

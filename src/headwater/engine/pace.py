@@ -1,8 +1,8 @@
 """What keeps functions written in Python from running on: which run a call is for, and whether that is over.
 
 The engine looks whether a run was cancelled only between its batches, and a batch of ours may take minutes. So each
-run has a number, which is a variable of its connection and the first argument of each call; `arrow.py` makes it known
-to the thread, and long loops ask `check`. `engine.py` says what the numbers mean.
+run has a number, which is a variable of its connection and the first argument of each call; `arrow.py` and
+`values.py` make it known to the thread, and long loops ask `check`. `engine.py` says what the numbers mean.
 """
 
 from __future__ import annotations
@@ -46,10 +46,20 @@ class Pace:
         try:
             yield
         finally:
-            _current.is_over = _current.turn = None
+            _current.is_over = _current.turn = _current.run = None
+
+    def work_for(self, number: int | None) -> bool:
+        """From now on this thread works for that run; whether it worked for another before."""
+        if _current.run == (self, number):
+            return False
+        _current.run = self, number
+        _current.is_over = self._runs.get(number) if number is not None else None
+        _current.turn = Turn()
+        return True
 
 
 class _Current(threading.local):
+    run: tuple[Pace, int | None] | None = None
     is_over: Callable[[], bool] | None = None
     turn: Turn | None = None
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
-from itertools import combinations, islice
+from itertools import chain, combinations
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from headwater.engine.arrow import ArrowFunction, Floats, Ints, bounds, by_value, floats, ints, lists, whole
+from headwater.engine.arrow import ArrowFunction, Floats, Ints, bounds, floats, ints, lists, whole
+from headwater.engine.pace import check
+from headwater.engine.values import MADE_BYTES, ValueFunction
 from headwater.errors import QueryFailed
 
 # --------------------------------------------------------------------------------------- percentiles
@@ -154,16 +156,41 @@ COMBINATIONS_MAX = 100_000
 """Source: Trino."""
 
 
-def _combinations(size: int, chosen: int) -> list[list[int]]:
-    """The places of each combination, from 1, in the order of Trino: the first element changes fastest."""
-    if not 0 <= chosen <= 5:
+def _combinations(sizes: Any, chosen: Any) -> pa.Array:
+    """The places of each row's combinations. NULL in either argument gives NULL."""
+    known: dict[tuple[int, int], Ints] = {}
+    parts: list[Ints] = []
+    counts: list[int | None] = []
+    made_bytes = 0
+    for size, length in zip(whole(sizes).to_pylist(), whole(chosen).to_pylist(), strict=True):
+        check()
+        if size is None or length is None:
+            counts.append(None)
+            continue
+        if (size, length) not in known:
+            known[size, length] = _places_of(size, length)
+        parts.append(known[size, length])
+        counts.append(len(parts[-1]))
+        made_bytes += parts[-1].nbytes + 8 * len(parts[-1])
+        if made_bytes > MADE_BYTES:
+            raise QueryFailed("Query exceeded the memory limit of the server")
+    lengths = np.concatenate([np.full(len(part), part.shape[1]) for part in parts] or [np.zeros(0, np.int64)])
+    places = np.concatenate([part.ravel() for part in parts] or [np.zeros(0, np.int64)])
+    inner = pa.ListArray.from_arrays(np.append(0, np.cumsum(lengths)).astype(np.int32), pa.array(places))
+    return lists(inner, counts)
+
+
+def _places_of(size: int, length: int) -> Ints:
+    """A row for each combination, places from 1, in the order of Trino: the first element changes fastest."""
+    if not 0 <= length <= 5:
         raise QueryFailed(
-            f"combination size must not exceed 5: {chosen}" if chosen > 5 else "combination size must not be negative"
+            f"combination size must not exceed 5: {length}" if length > 5 else "combination size must not be negative"
         )
-    found = list(islice(combinations(range(size, 0, -1), chosen), COMBINATIONS_MAX + 1))
-    if len(found) > COMBINATIONS_MAX:
+    count = math.comb(size, length)
+    if count > COMBINATIONS_MAX:
         raise QueryFailed("combinations exceed max size")
-    return [list(reversed(places)) for places in reversed(found)]
+    found = chain.from_iterable(combinations(range(size, 0, -1), length))
+    return np.fromiter(found, np.int64, count * length).reshape(count, length)[::-1, ::-1]
 
 
 _DOUBLES = ("DOUBLE", "DOUBLE", "DOUBLE")
@@ -178,7 +205,7 @@ STATISTICS_FUNCTIONS = (
         "STRUCT(f0 DOUBLE, f1 DOUBLE)[]",
         _numeric_histogram,
     ),
-    by_value("arrow_normal_cdf", _normal_cdf, _DOUBLES, "DOUBLE", pa.float64()),
-    by_value("arrow_inverse_normal_cdf", _inverse_normal_cdf, _DOUBLES, "DOUBLE", pa.float64()),
-    by_value("arrow_combinations", _combinations, ("BIGINT", "BIGINT"), "BIGINT[][]", pa.list_(pa.list_(pa.int64()))),
+    ValueFunction("arrow_normal_cdf", _DOUBLES, "DOUBLE", _normal_cdf),
+    ValueFunction("arrow_inverse_normal_cdf", _DOUBLES, "DOUBLE", _inverse_normal_cdf),
+    ArrowFunction("arrow_combinations", ("BIGINT", "BIGINT"), "BIGINT[][]", _combinations),
 )

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Literal, cast
 
-import pyarrow as pa
-
-from headwater.engine.arrow import by_value
+from headwater.engine.pace import check
+from headwater.engine.values import ValueFunction
 from headwater.errors import QueryFailed
 from headwater.model.patterns import Pattern, check_splits, replacement
 
@@ -65,6 +64,7 @@ def _levenshtein_distance(left: str, right: str) -> int:
     """Edits of single characters. The product of the lengths is the work, so the caller limits it."""
     above = list(range(len(right) + 1))
     for i, a in enumerate(left, 1):
+        check()
         row = [i]
         for j, b in enumerate(right, 1):
             row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (a != b)))
@@ -187,30 +187,23 @@ def _replacement(pattern: str, by: str) -> str:
     return replacement(by, Pattern(pattern))
 
 
-_TEXT, _INTEGER = pa.string(), pa.int64()
-_MAP = pa.list_(pa.struct([("f0", _TEXT), ("f1", _TEXT)]))
-_MULTIMAP = pa.list_(pa.struct([("f0", _TEXT), ("f1", pa.list_(_TEXT))]))
 _TWO_TEXTS = ("VARCHAR", "VARCHAR")
 
 TEXT_FUNCTIONS = (
-    by_value("arrow_wide_double_text", double_text, ("DOUBLE",), "VARCHAR", _TEXT),
-    by_value("arrow_from_base", _from_base, ("VARCHAR", "BIGINT"), "BIGINT", _INTEGER),
-    by_value("arrow_hamming_distance", _hamming_distance, _TWO_TEXTS, "BIGINT", _INTEGER),
-    by_value("arrow_levenshtein_distance", _levenshtein_distance, _TWO_TEXTS, "BIGINT", _INTEGER),
-    by_value("arrow_place", _place, (*_TWO_TEXTS, "BIGINT", "BOOLEAN"), "BIGINT", _INTEGER),
-    by_value("arrow_soundex", _soundex, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_luhn_check", _is_luhn, ("VARCHAR",), "BOOLEAN", pa.bool_()),
-    by_value("arrow_normalize", _normalize, _TWO_TEXTS, "VARCHAR", _TEXT),
-    by_value("arrow_split_to_map", _split_to_map, (*_TWO_TEXTS, "VARCHAR"), "STRUCT(f0 VARCHAR, f1 VARCHAR)[]", _MAP),
-    by_value(
-        "arrow_split_to_multimap",
-        _split_to_multimap,
-        (*_TWO_TEXTS, "VARCHAR"),
-        "STRUCT(f0 VARCHAR, f1 VARCHAR[])[]",
-        _MULTIMAP,
+    ValueFunction("arrow_wide_double_text", ("DOUBLE",), "VARCHAR", double_text),
+    ValueFunction("arrow_from_base", ("VARCHAR", "BIGINT"), "BIGINT", _from_base),
+    ValueFunction("arrow_hamming_distance", _TWO_TEXTS, "BIGINT", _hamming_distance),
+    ValueFunction("arrow_levenshtein_distance", _TWO_TEXTS, "BIGINT", _levenshtein_distance),
+    ValueFunction("arrow_place", (*_TWO_TEXTS, "BIGINT", "BOOLEAN"), "BIGINT", _place),
+    ValueFunction("arrow_soundex", ("VARCHAR",), "VARCHAR", _soundex),
+    ValueFunction("arrow_luhn_check", ("VARCHAR",), "BOOLEAN", _is_luhn),
+    ValueFunction("arrow_normalize", _TWO_TEXTS, "VARCHAR", _normalize),
+    ValueFunction("arrow_split_to_map", (*_TWO_TEXTS, "VARCHAR"), "STRUCT(f0 VARCHAR, f1 VARCHAR)[]", _split_to_map),
+    ValueFunction(
+        "arrow_split_to_multimap", (*_TWO_TEXTS, "VARCHAR"), "STRUCT(f0 VARCHAR, f1 VARCHAR[])[]", _split_to_multimap
     ),
-    by_value("arrow_pattern", _pattern, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_pattern_of_group", _pattern_of_group, ("VARCHAR", "BIGINT"), "VARCHAR", _TEXT),
-    by_value("arrow_pattern_to_split", _pattern_to_split, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_replacement", _replacement, _TWO_TEXTS, "VARCHAR", _TEXT),
+    ValueFunction("arrow_pattern", ("VARCHAR",), "VARCHAR", _pattern),
+    ValueFunction("arrow_pattern_of_group", ("VARCHAR", "BIGINT"), "VARCHAR", _pattern_of_group),
+    ValueFunction("arrow_pattern_to_split", ("VARCHAR",), "VARCHAR", _pattern_to_split),
+    ValueFunction("arrow_replacement", _TWO_TEXTS, "VARCHAR", _replacement),
 )

@@ -9,9 +9,7 @@ import re
 from functools import partial
 from urllib.parse import quote, unquote_to_bytes
 
-import pyarrow as pa
-
-from headwater.engine.arrow import by_value
+from headwater.engine.values import ValueFunction
 from headwater.errors import QueryFailed
 
 _URL = re.compile(
@@ -71,15 +69,13 @@ def _decode(text: str) -> str:
     return _form_decoded(text)
 
 
-_TEXT = pa.string()
-
 URL_FUNCTIONS = (
     *(
-        by_value(f"arrow_url_{name}", partial(_part, name), ("VARCHAR",), "VARCHAR", _TEXT)
+        ValueFunction(f"arrow_url_{name}", ("VARCHAR",), "VARCHAR", partial(_part, name))
         for name in ("protocol", "host", "path", "query", "fragment")
     ),
-    by_value("arrow_url_port", _port, ("VARCHAR",), "BIGINT", pa.int64()),
-    by_value("arrow_url_parameter", _parameter, ("VARCHAR", "VARCHAR"), "VARCHAR", _TEXT),
-    by_value("arrow_url_encode", _encode, ("VARCHAR",), "VARCHAR", _TEXT),
-    by_value("arrow_url_decode", _decode, ("VARCHAR",), "VARCHAR", _TEXT),
+    ValueFunction("arrow_url_port", ("VARCHAR",), "BIGINT", _port),
+    ValueFunction("arrow_url_parameter", ("VARCHAR", "VARCHAR"), "VARCHAR", _parameter),
+    ValueFunction("arrow_url_encode", ("VARCHAR",), "VARCHAR", _encode),
+    ValueFunction("arrow_url_decode", ("VARCHAR",), "VARCHAR", _decode),
 )

@@ -22,7 +22,7 @@ import structlog
 import structlog.testing
 
 from headwater.engine.engine import Engine, Run
-from headwater.engine.functions import ARROW_FUNCTIONS, runs_python
+from headwater.engine.functions import PYTHON_FUNCTIONS, runs_python
 from headwater.engine.relations import with_scans
 from headwater.errors import Conflict, Corrupt, QueryFailed, Unavailable
 from headwater.files import LocalFiles, Source
@@ -399,7 +399,7 @@ def test_a_function_in_python_ends_with_its_run(engine: Engine) -> None:
 
 
 def test_statements_that_run_python_are_known() -> None:
-    assert all(runs_python(f"SELECT {function.name}(c1) FROM t") for function in ARROW_FUNCTIONS)
+    assert all(runs_python(f"SELECT {function.name}(c1) FROM t") for function in PYTHON_FUNCTIONS)
     assert runs_python("SELECT hw_double_text(c1) FROM t"), "a macro that calls one"
     assert not runs_python("SELECT hw_floor(c1, 60), max(c2) FROM scan_0 GROUP BY 1")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from evaluation import CONTEXT, big, call, date, interval, null, same, ts
 
-from headwater.engine.functions import ARROW_FUNCTIONS
+from headwater.engine.functions import PYTHON_FUNCTIONS
 from headwater.engine.macros import MACROS
 from headwater.errors import Invalid, QueryFailed
 from headwater.model.types import Array, Scalar
@@ -404,5 +404,5 @@ def test_row_is_found_by_the_closest_types() -> None:
 def test_every_macro_that_a_lowering_names_exists() -> None:
     source = "".join(path.read_text() for path in Path(functions.__file__).parent.parent.rglob("*.py"))
     macros = {re.match(r"\w+", head)[0] for head, _ in MACROS}  # type: ignore[index]
-    known = macros | {function.name for function in ARROW_FUNCTIONS}
+    known = macros | {function.name for function in PYTHON_FUNCTIONS}
     assert set(re.findall(r"\b(?:hw|arrow)_[a-z0-9_]+(?=\()", source)) <= known
