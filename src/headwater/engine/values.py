@@ -58,11 +58,14 @@ class ValueFunction(Function):
         # 0.0 and -0.0 are equal, but not to a function; their texts differ.
         key = (self.name, *(repr(one) if one == 0 else one for one in given))
         known = _made.known
-        if key not in known:
+        if key in known:
+            return _made.counted(known[key])
+        found = self._computed(given, size)
+        if _weight(found) <= LONG_CHARACTERS:
             if len(known) >= KNOWN_VALUES:
                 known.clear()
-            known[key] = self._computed(given, size)
-        return _made.counted(known[key])
+            known[key] = found
+        return _made.counted(found)
 
     def _computed(self, given: tuple[Any, ...], size: int) -> Any:
         check()
