@@ -1,6 +1,6 @@
 """How threads share processors and the interpreter: whatever works for a query stands back behind the rest.
 
-`engine`, `query` and `server` start the threads of queries with `stand_back`; `cli/serve` sets the interpreter's turns
+`engine` and `query` start the threads that run queries with `stand_back`; `cli/serve` sets the interpreter's turns
 and its search for garbage once for the process. `server` says what is `urgent`; what a query computes in Python works
 in a `Turn` and lets that go first. Starts no thread itself.
 """

@@ -27,9 +27,9 @@ class ArrowFunction(Function):
 
     def paced(self, pace: Pace) -> Callable[..., pa.Array]:
         def compute(numbers: Any, *columns: Any) -> pa.Array:
-            with pace.working_for(numbers[0].as_py() if len(numbers) else None):
-                check()
-                return self.compute(*columns)
+            pace.work_for(numbers[0].as_py() if len(numbers) else None)
+            check()
+            return self.compute(*columns)
 
         return self.with_signature(compute)
 

@@ -38,16 +38,6 @@ class Pace:
             with self._lock:
                 del self._runs[number]
 
-    @contextmanager
-    def working_for(self, number: int | None) -> Iterator[None]:
-        """What this thread does until the end is for that run."""
-        _current.is_over = self._runs.get(number) if number is not None else None
-        _current.turn = Turn()
-        try:
-            yield
-        finally:
-            _current.is_over = _current.turn = _current.run = None
-
     def work_for(self, number: int | None) -> bool:
         """From now on this thread works for that run; whether it worked for another before."""
         if _current.run == (self, number):

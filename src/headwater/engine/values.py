@@ -86,7 +86,8 @@ class _Made(threading.local):
 
     def begin(self) -> None:
         """For another run."""
-        self.__init__()  # type: ignore[misc]
+        self.known.clear()
+        self._values = self._bytes = 0
 
     def counted(self, value: Any) -> Any:
         """Raises QueryFailed when a batch of such values needs more memory than one function may have."""

@@ -22,8 +22,10 @@ NONE = -1
 
 _RECENT_MIN = 16_384
 _RECENT_SHARE = 16
-_ARRAY_BYTES_MAX = 1 << 30
 _WHOLE_MAX = 4_096
+
+ARRAY_BYTES_MAX = 1 << 30
+"""Texts are put together in one array of Arrow up to so much; it can hold twice that."""
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class Texts:
         places = _places(state)
         added, first = pa.array(state.recent, pa.string()), state.packed_count
         packed = list(state.packed)
-        if packed and packed[-1].nbytes + added.nbytes <= _ARRAY_BYTES_MAX:
+        if packed and packed[-1].nbytes + added.nbytes <= ARRAY_BYTES_MAX:
             packed[-1] = pa.concat_arrays([packed[-1], added])
         else:
             packed.append(added)

@@ -20,11 +20,10 @@ from headwater.model.types import Scalar
 from headwater.storage.chunk import Mask
 from headwater.storage.floors import Floors
 from headwater.storage.series import Ordinals, SeriesIndex
+from headwater.storage.texts import ARRAY_BYTES_MAX
 
 RUN_ROWS = 1_024
 """Rows in runs of this length on average are handed over where they are, shorter ones are copied together."""
-
-ARRAY_BYTES_MAX = 1 << 30
 
 FEW_SERIES = 8
 """So few are compared with one by one, which a processor does faster than looking up each row's."""
