@@ -102,8 +102,15 @@ def _numeric_histogram(buckets: Any, values: Any, weights: Any) -> pa.Array:
 
 
 def _gathered(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    centres, places = np.unique(values, return_inverse=True)
-    return centres, np.bincount(places, weights=weights, minlength=len(centres)).astype(np.float64)
+    """The different values, ascending, and the weight of each."""
+    if not len(values):
+        return values, weights
+    # numpy.unique would do this while no other thread runs Python.
+    order = np.argsort(values)
+    ordered = values[order]
+    is_first = np.append(True, (ordered[1:] != ordered[:-1]) & ~np.isnan(ordered[:-1]))
+    starts = np.flatnonzero(is_first)
+    return ordered[starts], np.add.reduceat(weights[order], starts)
 
 
 def _thinned(centres: Floats, sums: Floats) -> tuple[Floats, Floats]:
