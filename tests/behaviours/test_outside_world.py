@@ -167,7 +167,7 @@ def test_the_same_call_is_answered_alike_when_its_tables_have_gone(instance: Ins
     instance.drop_table("db", "cpu")
     again = instance.scheduling.create(renamed(query, instance), token, {})
     assert again.arn == made.arn
-    with pytest.raises(Invalid, match="does not exist"):
+    with pytest.raises(Invalid, match="not found"):
         instance.scheduling.create(renamed(query, instance), "u" * 32, {})
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from headwater.config import load
 from headwater.errors import Conflict, Fault, Rejected
 from headwater.instance import Instance
-from headwater.model.scan import ALL_TIME, ScanRequest
+from headwater.model.scan import ALL_TIME, DimensionIn, ScanRequest
 from headwater.model.table import Retention
 from headwater.model.time import TIME_MAX_NS, TIME_MIN_NS, FixedClock, parse_instant, timestamp_text
 from headwater.query.run import CatalogNames
@@ -216,13 +216,20 @@ class World:
     def _scan(self, request: ScanRequest) -> Row:
         table = self._instance.catalog.table_by_id(request.table)
         columns = ", ".join(sorted(column.name for column, _ in request.columns)) or "none"
-        conditions = [f"{d.name} in ({', '.join(sorted(d.values))})" for d in request.dimensions]
+        conditions = [_condition_text(condition) for condition in request.dimensions]
         return [
             f"{table.database}.{table.name}",
             columns,
             _time_text(request),
             " and ".join(sorted(conditions)) or "any",
         ]
+
+
+def _condition_text(condition: DimensionIn) -> str:
+    looks = [f"{condition.name} {shown}" for shown in sorted(pattern.shown for pattern in condition.patterns)]
+    if condition.values or not looks:
+        looks.insert(0, f"{condition.name} in ({', '.join(sorted(condition.values))})")
+    return looks[0] if len(looks) == 1 else f"({' or '.join(looks)})"
 
 
 def _time_text(request: ScanRequest) -> str:

@@ -41,7 +41,16 @@ def _scan_lines(scan: Mapping[str, Any]) -> list[str]:
         f"{read['BlockRows']:,} of {whole['BlockRows']:,} rows, {_bytes(read['BlockBytes'])} of "
         f"{_bytes(whole['BlockBytes'])} left",
     ]
-    return [*lines, "newest   only the newest record of each series"] if scan["NewestOnly"] else lines
+    if scan["NewestOnly"]:
+        lines.append("newest   only the newest record of each series")
+    if "RowsEnough" in scan:
+        lines.append(f"limit    {_limit(scan['RowsEnough'], scan['TriedFrom'])}")
+    return lines
+
+
+def _limit(rows: int, tried_from: list[str]) -> str:
+    ends = f"{rows:,} row{'s are' if rows != 1 else ' is'} enough"
+    return f"{ends}: tried first {', '.join(f'from {start}' for start in tried_from)}" if tried_from else ends
 
 
 def _time(time: Mapping[str, Any]) -> str:
@@ -53,9 +62,15 @@ def _time(time: Mapping[str, Any]) -> str:
 
 
 def _condition(condition: Mapping[str, Any]) -> str:
-    values, count = condition["Values"], condition["ValueCount"]
-    more = f", and {count - len(values):,} more" if count > len(values) else ""
-    return f"{condition['Name']} IN ({', '.join(map(repr, values))}{more})"
+    name, values, patterns = condition["Name"], condition["Values"], condition["Patterns"]
+    alternatives = [f"{name} {pattern}" for pattern in patterns]
+    if condition["PatternCount"] > len(patterns):
+        alternatives.append(f"{condition['PatternCount'] - len(patterns):,} more")
+    if values or not patterns:
+        rest = condition["ValueCount"] - len(values)
+        more = f", and {rest:,} more" if rest else ""
+        alternatives.insert(0, f"{name} IN ({', '.join(map(repr, values))}{more})")
+    return alternatives[0] if len(alternatives) == 1 else f"({' OR '.join(alternatives)})"
 
 
 def _bytes(count: float) -> str:

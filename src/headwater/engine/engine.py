@@ -34,7 +34,8 @@ from headwater.threads import stand_back
 
 _log = structlog.get_logger()
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 2_048
+"""As many as the engine computes at once: what it then holds of long values it holds once more at most."""
 
 INTERRUPT_AGAIN_S = 0.02
 """An interrupt that comes before the engine has begun is lost, so it is repeated until the run has ended."""

@@ -33,6 +33,16 @@ _KNOWN: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         lambda match: f"Value {match[1]} is out of range for abs({_integer_type(match[1])})",
     ),
     (re.compile(r"Overflow in \w+ of INT128|Type (?:INT128|HUGEINT) with value"), lambda _: "bigint addition overflow"),
+    (re.compile(r"Overflow in negation"), lambda _: "Value is out of range for negation"),
+    (re.compile(r"Overflow in ROUND"), lambda _: "Value is out of range for round"),
+    (
+        re.compile(r"Like pattern must not end with escape"),
+        lambda _: "Escape character must be followed by '%', '_' or the escape character itself",
+    ),
+    (
+        re.compile(r"Window \w+ (PRECEDING|FOLLOWING) expression cannot be|Invalid RANGE (PRECEDING|FOLLOWING) value"),
+        lambda _: "Window frame offset must not be negative or null",
+    ),
     (re.compile(r"value is out of range|out of range"), lambda _: "Value is out of range"),
     (re.compile(r"More than one row returned by a subquery"), lambda _: "Scalar sub-query has returned multiple rows"),
     (re.compile(r"regular expression|RE2|repetition operator|missing [)\]]"), lambda _: "Invalid regular expression"),

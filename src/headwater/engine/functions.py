@@ -8,6 +8,7 @@ from headwater.engine.binary import BINARY_FUNCTIONS
 from headwater.engine.format import FORMAT_FUNCTIONS
 from headwater.engine.json_values import JSON_FUNCTIONS
 from headwater.engine.macros import MACROS
+from headwater.engine.room import ROOM_FUNCTIONS
 from headwater.engine.series import SERIES_FUNCTIONS
 from headwater.engine.statistics import STATISTICS_FUNCTIONS
 from headwater.engine.texts import TEXT_FUNCTIONS
@@ -21,6 +22,7 @@ PYTHON_FUNCTIONS = (
     *BINARY_FUNCTIONS,
     *URL_FUNCTIONS,
     *JSON_FUNCTIONS,
+    *ROOM_FUNCTIONS,
 )
 
 

@@ -8,42 +8,163 @@ Source: sql.md 2, 5, 6.3, 6.9.
 
 from __future__ import annotations
 
-from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
+from headwater.model.time import (
+    DATE_MAX_DAYS,
+    DATE_MIN_DAYS,
+    DATE_RANGE,
+    NS_PER_DAY,
+    NS_PER_HOUR,
+    NS_PER_MINUTE,
+    NS_PER_MS,
+    NS_PER_S,
+    NS_PER_US,
+    TIME_MAX_NS,
+    TIMESTAMP_RANGE,
+    ZONE_HOURS,
+)
 
 _DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 _TIME = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,9})?)?"
 _ZONE = r"(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
 _TIME_PARTS = r"^([0-9]+):([0-9]+)(?::([0-9]+)(?:\.([0-9]+))?)?$"
+_ISO_DATE = r"[0-9]{4}(?:-(?:[0-9]{2}(?:-[0-9]{2})?|[0-9]{3}|W[0-9]{2}(?:-[1-7])?))?"
 _ISO = (
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"
+    "(" + _ISO_DATE + r")(?:T([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"
     r"(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+_DURATION = r"^([0-9]*)(?:[.]([0-9]+))? *([a-z]+)$"
 _EPOCH = "DATE '1970-01-01'"
+# The engine reads the least integer, written as one, as wider than 64 bits.
+_MAX, _MIN = f"{TIME_MAX_NS}", f"(-{TIME_MAX_NS} - 1)"
+
+
+def _fault(message: str, kind: str) -> str:
+    """As sql/coercion.failure writes it: a cast that cannot succeed, with a text between marks."""
+    return f"CAST('\x02' || '{message}' || '\x03' AS {kind})"
+
+
+_FEW_UNITS = TIME_MAX_NS // (7 * NS_PER_DAY)
+"""So many of any unit fit 64 bits."""
+_WITHIN_FEW = f"(n % {_FEW_UNITS + 1})"
+"""Such a number itself. Of others nothing that overflows: the engine may compute ahead what is written twice."""
+
+_FAR_DAYS, _FAR_MONTHS = 2 * DATE_MAX_DAYS + 2, 8_000
+"""More than there are from the first date to the last."""
+
+_DURATION_UNITS = " ".join(
+    f"WHEN p.u IN ('{short}', '{long}') THEN {size}"
+    for short, long, size in (
+        ("ns", "nanosecond", 1),
+        ("us", "microsecond", NS_PER_US),
+        ("ms", "millisecond", NS_PER_MS),
+        ("s", "second", NS_PER_S),
+        ("m", "minute", NS_PER_MINUTE),
+        ("h", "hour", NS_PER_HOUR),
+        ("d", "day", NS_PER_DAY),
+    )
+)
+_ZONES = " ".join(f"WHEN '{name}' THEN {hours * NS_PER_HOUR}" for name, hours in ZONE_HOURS.items())
 
 MACROS: tuple[tuple[str, str], ...] = (
+    # What has no place in its type fails
+    ("hw_no_timestamp()", _fault(TIMESTAMP_RANGE, "BIGINT")),
+    ("hw_no_date()", _fault(DATE_RANGE, "INTEGER")),
+    (
+        "hw_plus(t, n)",
+        # Of a constant n one comparison is left, and the sum stands outside, where the engine knows it for one.
+        f"(CASE WHEN n >= 0 AND t > {_MAX} - greatest(n, 0) OR n < 0 AND t < {_MIN} - least(n, 0)"
+        " THEN hw_no_timestamp() ELSE t END + n)",
+    ),
+    # Through 128 bits only what 64 may not have room for
+    ("hw_in_timestamps(h)", "coalesce(TRY_CAST(h AS BIGINT), CASE WHEN h IS NOT NULL THEN hw_no_timestamp() END)"),
+    (
+        "hw_add_units(t, n, unit)",
+        f"CASE WHEN n NOT BETWEEN -{_FEW_UNITS} AND {_FEW_UNITS}"
+        f" THEN hw_in_timestamps(t + CAST(n AS HUGEINT) * unit) ELSE hw_plus(t, {_WITHIN_FEW} * unit) END",
+    ),
+    ("hw_fraction_of_seconds(x)", f"TRY_CAST(round((x - floor(x)) * {NS_PER_S}) AS BIGINT)"),
+    (
+        "hw_from_seconds(x)",
+        # NaN is above all numbers.
+        "CASE WHEN abs(x) > 1e10 THEN hw_no_timestamp()"
+        f" WHEN abs(x) >= {TIME_MAX_NS // NS_PER_S}"
+        f" THEN hw_in_timestamps(CAST(floor(x) AS HUGEINT) * {NS_PER_S} + hw_fraction_of_seconds(x))"
+        f" ELSE CAST(floor(x) AS BIGINT) * {NS_PER_S} + hw_fraction_of_seconds(x) END",
+    ),
+    (
+        "hw_in_dates(d)",
+        f"CASE WHEN d NOT BETWEEN {DATE_MIN_DAYS} AND {DATE_MAX_DAYS} THEN hw_no_date() ELSE CAST(d AS INTEGER) END",
+    ),
+    (
+        "hw_midnight(d)",
+        f"CASE WHEN d NOT BETWEEN {DATE_MIN_DAYS + 1} AND {DATE_MAX_DAYS} THEN hw_no_timestamp()"
+        f" ELSE CAST(d AS BIGINT) * {NS_PER_DAY} END",
+    ),
     # Days and times of day
     ("hw_day(t)", f"CAST(t // {NS_PER_DAY} - CAST(t % {NS_PER_DAY} < 0 AS BIGINT) AS INTEGER)"),
     ("hw_time_of_day(t)", f"((t % {NS_PER_DAY}) + {NS_PER_DAY}) % {NS_PER_DAY}"),
     ("hw_date(d)", f"({_EPOCH} + CAST(d AS INTEGER))"),
     ("hw_days(a)", f"CAST(a - {_EPOCH} AS INTEGER)"),
     ("hw_fraction(t)", f"((t % {NS_PER_S}) + {NS_PER_S}) % {NS_PER_S}"),
-    ("hw_floor(t, n)", "(t - ((t % n) + n) % n)"),
-    ("hw_add_months_to_date(d, m)", "hw_days(CAST(hw_date(d) + to_months(CAST(m AS INTEGER)) AS DATE))"),
+    (
+        "hw_floor(t, n)",
+        f"CASE WHEN t >= 0 THEN t - t % n WHEN t < -({_MAX} // n * n) THEN hw_no_timestamp()"
+        " ELSE t - ((t % n) + n) % n END",
+    ),
+    # So many days or months later; what is too far is a day that is out of range
+    (
+        "hw_days_later(d, n, k)",
+        f"(d + CASE WHEN n NOT BETWEEN -{_FAR_DAYS} AND {_FAR_DAYS} THEN {_FAR_DAYS} ELSE n * k END)",
+    ),
+    (
+        "hw_months_of(n, k)",
+        f"CASE WHEN n NOT BETWEEN -{_FAR_MONTHS} AND {_FAR_MONTHS} THEN {_FAR_MONTHS} + 1 ELSE n * k END",
+    ),
+    (
+        "hw_months_later(d, m)",
+        f"CASE WHEN m NOT BETWEEN -{_FAR_MONTHS} AND {_FAR_MONTHS} THEN d + {_FAR_DAYS}"
+        " ELSE hw_days(CAST(hw_date(d) + to_months(CAST(m AS INTEGER)) AS DATE)) END",
+    ),
+    (
+        "hw_at_time_of_day(d, n)",
+        f"CASE WHEN d NOT BETWEEN {DATE_MIN_DAYS + 1} AND {DATE_MAX_DAYS - 1}"
+        f" THEN hw_in_timestamps(CAST(d AS HUGEINT) * {NS_PER_DAY} + n) ELSE CAST(d AS BIGINT) * {NS_PER_DAY} + n END",
+    ),
+    ("hw_add_months_to_date(d, m)", "hw_in_dates(hw_months_later(d, m))"),
     (
         "hw_add_months(t, m)",
-        f"t + CAST(hw_add_months_to_date(hw_day(t), m) - hw_day(t) AS BIGINT) * {NS_PER_DAY}",
+        "hw_at_time_of_day(hw_months_later(hw_day(t), m), hw_time_of_day(t))",
     ),
     ("hw_trunc_date(u, d)", "hw_days(CAST(date_trunc(u, hw_date(d)) AS DATE))"),
     # Months between two instants, in whole elapsed ones towards zero: a month is over at the same day and time,
     # or on the last day of a shorter month.
     (
-        "hw_months(a, b)",
-        "((year(hw_date(hw_day(b))) - year(hw_date(hw_day(a)))) * 12"
-        " + month(hw_date(hw_day(b))) - month(hw_date(hw_day(a))))",
+        "hw_months_of_days(a, b)",
+        "((year(hw_date(b)) - year(hw_date(a))) * 12 + month(hw_date(b)) - month(hw_date(a)))",
     ),
-    ("hw_elapsed_months(a, b)", "hw_months(a, b) - CAST(hw_add_months(a, hw_months(a, b)) > b AS BIGINT)"),
+    ("hw_month_days(d)", "day(hw_date(hw_days(last_day(hw_date(d)))))"),
+    ("hw_months(a, b)", "hw_months_of_days(hw_day(a), hw_day(b))"),
+    (
+        "hw_elapsed_months(a, b)",
+        "hw_months(a, b) - CAST("
+        f"least(day(hw_date(hw_day(a))), hw_month_days(hw_day(b))) * {NS_PER_DAY} + hw_time_of_day(a)"
+        f" > day(hw_date(hw_day(b))) * {NS_PER_DAY} + hw_time_of_day(b) AS BIGINT)",
+    ),
     ("hw_months_between(a, b)", "CASE WHEN b >= a THEN hw_elapsed_months(a, b) ELSE 0 - hw_elapsed_months(b, a) END"),
+    (
+        "hw_elapsed_months_of_dates(a, b)",
+        "hw_months_of_days(a, b) - CAST(least(day(hw_date(a)), hw_month_days(b)) > day(hw_date(b)) AS BIGINT)",
+    ),
+    (
+        "hw_months_between_dates(a, b)",
+        "CASE WHEN b >= a THEN hw_elapsed_months_of_dates(a, b) ELSE 0 - hw_elapsed_months_of_dates(b, a) END",
+    ),
+    # A longer time than 64 bits have room for lies on both sides of 1970
+    (
+        "hw_units_between(a, b, n)",
+        "CASE WHEN (a < 0) = (b < 0) THEN (b - a) // n ELSE CAST((CAST(b AS HUGEINT) - a) // n AS BIGINT) END",
+    ),
     # Values to texts
     ("hw_date_text(d)", "strftime(hw_date(d), '%Y-%m-%d')"),
     (
@@ -77,8 +198,17 @@ MACROS: tuple[tuple[str, str], ...] = (
         f"CASE WHEN regexp_full_match(trim(s), '{_NUMBER}') OR trim(s) IN"
         " ('NaN', 'Infinity', '+Infinity', '-Infinity') THEN TRY_CAST(ltrim(trim(s), '+') AS DOUBLE) END",
     ),
+    # Nanoseconds; 24 digits of a fraction are all that a day has room for
     (
-        "hw_time_from_text(s)",
+        "hw_duration_from_text(s)",
+        f"CASE WHEN regexp_matches(s, '^([0-9]+([.][0-9]+)?|[.][0-9]+) *[a-zA-Z]+$') THEN list_transform("
+        f"[regexp_extract(lower(s), '{_DURATION}', ['w', 'f', 'u'])], lambda p: list_transform("
+        f"[CAST(CASE {_DURATION_UNITS} END AS HUGEINT)], lambda n: TRY_CAST("
+        "CASE WHEN p.w = '' THEN 0 ELSE TRY_CAST(p.w AS BIGINT) END * n"
+        f" + CAST(rpad(p.f, 24, '0') AS HUGEINT) * n // {10**24} AS BIGINT))[1])[1] END",
+    ),
+    (
+        "hw_time_of_text(s)",
         f"CASE WHEN regexp_full_match(s, '{_TIME}') THEN list_transform("
         f"[regexp_extract(s, '{_TIME_PARTS}', ['h', 'm', 's', 'f'])], lambda p:"
         " CASE WHEN CAST(p.h AS BIGINT) < 24 AND CAST(p.m AS BIGINT) < 60 AND coalesce(TRY_CAST(p.s AS BIGINT), 0) < 60"
@@ -86,17 +216,11 @@ MACROS: tuple[tuple[str, str], ...] = (
         f" + coalesce(TRY_CAST(p.s AS BIGINT), 0) * {NS_PER_S} + CAST(rpad(p.f, 9, '0') AS BIGINT) END)[1] END",
     ),
     (
-        "hw_date_from_text(s)",
+        "hw_day_of_text(s)",
         f"CASE WHEN regexp_full_match(s, '{_DATE}') AND NOT starts_with(s, '0000')"
         " THEN hw_days(TRY_CAST(s AS DATE)) END",
     ),
-    (
-        "hw_timestamp_from_text(s)",
-        f"TRY_CAST(CAST(hw_date_from_text(split_part(s, ' ', 1)) AS HUGEINT) * {NS_PER_DAY}"
-        f" + CASE WHEN contains(s, ' ') THEN CASE WHEN regexp_full_match(s, '{_DATE} {_TIME}( ?{_ZONE})?')"
-        f" THEN hw_time_from_text(regexp_extract(s, '{_TIME}')) - hw_offset(regexp_extract(s, '{_ZONE}$')) END"
-        " ELSE 0 END AS BIGINT)",
-    ),
+    ("hw_a_date(d)", f"CASE WHEN d BETWEEN {DATE_MIN_DAYS} AND {DATE_MAX_DAYS} THEN d END"),
     # Nanoseconds that a zone such as +02:00 is ahead of UTC; 0 for Z, UTC and none
     (
         "hw_offset(z)",
@@ -105,11 +229,46 @@ MACROS: tuple[tuple[str, str], ...] = (
         f" + coalesce(TRY_CAST(replace(substr(z, 4), ':', '') AS BIGINT), 0) * {NS_PER_MINUTE}) END",
     ),
     (
+        "hw_timestamp_of_text(s)",
+        f"TRY_CAST(CAST(hw_day_of_text(split_part(s, ' ', 1)) AS HUGEINT) * {NS_PER_DAY}"
+        f" + CASE WHEN contains(s, ' ') THEN CASE WHEN regexp_full_match(s, '{_DATE} {_TIME}( ?{_ZONE})?')"
+        f" THEN hw_time_of_text(regexp_extract(s, '{_TIME}')) - hw_offset(regexp_extract(s, '{_ZONE}$')) END"
+        " ELSE 0 END AS BIGINT)",
+    ),
+    ("hw_date_from_text(s)", "hw_a_date(hw_day_of_text(trim(s)))"),
+    ("hw_time_from_text(s)", "hw_time_of_text(trim(s))"),
+    ("hw_timestamp_from_text(s)", "hw_timestamp_of_text(trim(s))"),
+    # Dates of ISO 8601: whole, of a month or a year alone, by the day of the year, by week and weekday
+    ("hw_year_start(s)", "hw_days(TRY_CAST(s[1:4] || '-01-01' AS DATE))"),
+    (
+        "hw_ordinal_day(s)",
+        "list_transform([hw_year_start(s) + TRY_CAST(s[6:8] AS INTEGER) - 1], lambda d:"
+        " CASE WHEN year(hw_date(d)) = TRY_CAST(s[1:4] AS BIGINT) THEN d END)[1]",
+    ),
+    (
+        "hw_week_day(s)",
+        "list_transform([hw_trunc_date('week', hw_year_start(s) + 3) + (TRY_CAST(s[7:8] AS INTEGER) - 1) * 7],"
+        " lambda d: CASE WHEN isoyear(hw_date(d)) = TRY_CAST(s[1:4] AS BIGINT)"
+        " THEN d + coalesce(TRY_CAST(s[10:10] AS INTEGER), 1) - 1 END)[1]",
+    ),
+    (
+        "hw_iso8601_day(s)",
+        "CASE WHEN starts_with(s, '0000') THEN NULL WHEN contains(s, 'W') THEN hw_week_day(s)"
+        " WHEN length(s) = 8 THEN hw_ordinal_day(s) ELSE hw_days(TRY_CAST("
+        "s || CASE length(s) WHEN 4 THEN '-01-01' WHEN 7 THEN '-01' ELSE '' END AS DATE)) END",
+    ),
+    (
+        "hw_iso8601_date(s)",
+        f"CASE WHEN regexp_full_match(s, '{_ISO_DATE}') THEN hw_a_date(hw_iso8601_day(s))"
+        " ELSE hw_date_from_text(s) END",
+    ),
+    ("hw_zone(z)", f"CASE z {_ZONES} ELSE hw_offset(z) END"),
+    (
         "hw_iso8601_timestamp(s)",
         f"CASE WHEN regexp_full_match(s, '{_ISO}') THEN list_transform([regexp_extract(s, '^{_ISO}$',"
-        " ['y', 'h', 'm', 's', 'f', 'z'])], lambda p: CASE WHEN starts_with(p.y, '0000') OR coalesce(TRY_CAST(p.h AS"
+        " ['y', 'h', 'm', 's', 'f', 'z'])], lambda p: CASE WHEN coalesce(TRY_CAST(p.h AS"
         " BIGINT), 0) > 23 OR coalesce(TRY_CAST(p.m AS BIGINT), 0) > 59 OR coalesce(TRY_CAST(p.s AS BIGINT), 0) > 59"
-        f" THEN NULL ELSE TRY_CAST(CAST(hw_days(TRY_CAST(p.y AS DATE)) AS HUGEINT) * {NS_PER_DAY}"
+        f" THEN NULL ELSE TRY_CAST(CAST(hw_iso8601_day(p.y) AS HUGEINT) * {NS_PER_DAY}"
         f" + coalesce(TRY_CAST(p.h AS BIGINT), 0) * {NS_PER_HOUR} + coalesce(TRY_CAST(p.m AS BIGINT), 0)"
         f" * {NS_PER_MINUTE} + coalesce(TRY_CAST(p.s AS BIGINT), 0) * {NS_PER_S}"
         " + CAST(rpad(p.f, 9, '0') AS BIGINT) - hw_offset(p.z) AS BIGINT) END)[1] END",

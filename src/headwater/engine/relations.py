@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pyarrow as pa
 
 from headwater.engine.filesystem import url_of
-from headwater.model.scan import ALL_TIME, BlockPart, Scan, ScanRequest
+from headwater.model.scan import ALL_TIME, BlockPart, Leading, Scan, ScanRequest
 from headwater.model.table import TIME, Column
 from headwater.model.types import Scalar
 
@@ -123,14 +123,17 @@ def _conditions(request: ScanRequest, part: BlockPart) -> list[str]:
         found.append(f'"_series" IN ({ids})' if ids else "false")
     leading = _leading(part)
     if leading is not None:
-        name, values = leading
-        found.append(f"{quoted_name(name)} IN ({', '.join(map(quoted, values))})")
+        name = quoted_name(leading.column)
+        if leading.values is None:
+            found.append(f"{name} BETWEEN {quoted(leading.first)} AND {quoted(leading.last)}")
+        else:
+            found.append(f"{name} IN ({', '.join(map(quoted, leading.values))})")
     return found
 
 
-def _leading(part: BlockPart) -> tuple[str, tuple[str, ...]] | None:
+def _leading(part: BlockPart) -> Leading | None:
     """What is asked of the column that the rows are sorted by, if the file has it."""
-    return part.leading if part.leading is not None and part.leading[0] in part.physical else None
+    return part.leading if part.leading is not None and part.leading.column in part.physical else None
 
 
 def _empty(request: ScanRequest) -> str:

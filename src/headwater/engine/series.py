@@ -338,7 +338,10 @@ def _locate(column: Any, instants: Any, exactly: Any) -> pa.Array:
 
 def _units(interval: Any) -> tuple[Floats, Bools]:
     interval = whole(interval)
-    return interval.fill_null(1).to_numpy(zero_copy_only=False).astype(np.float64), validity(interval)
+    units = interval.fill_null(1).to_numpy(zero_copy_only=False).astype(np.float64)
+    if (units <= 0).any():
+        raise QueryFailed("The interval must be greater than zero")
+    return units, validity(interval)
 
 
 def _derivative(series: Any, interval: Any) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from headwater.files import Source
 from headwater.model.table import Column, TableId
+from headwater.model.text_pattern import TextPattern
 from headwater.model.time import TIME_MAX_NS, TIME_MIN_NS
 
 
@@ -30,10 +32,14 @@ ALL_TIME = TimeRange()
 
 @dataclass(frozen=True, slots=True)
 class DimensionIn:
-    """A condition: the dimension (or `measure_name`) has one of these values. NULL never does."""
+    """A condition: the dimension (or `measure_name`) has one of these values, or matches one of these patterns.
+
+    NULL never does.
+    """
 
     name: str
     values: frozenset[str]
+    patterns: frozenset[TextPattern] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,23 @@ class Extent:
 NOTHING = Extent(0, 0, 0, 0)
 
 
+class Leading(NamedTuple):
+    """What is in question of the text column that the rows of a block are sorted by: its physical name, all values from
+    the first to the last, and which they are if they are few, in order.
+    """
+
+    column: str
+    first: str
+    last: str
+    values: tuple[str, ...] | None
+
+    def is_within(self, first: str, last: str) -> bool:
+        """Whether one of them may be from `first` to `last`."""
+        if self.values is None:
+            return self.first <= last and self.last >= first
+        return any(first <= value <= last for value in self.values)
+
+
 @dataclass(frozen=True, slots=True)
 class BlockPart:
     """What a scan reads of one block.
@@ -74,8 +97,7 @@ class BlockPart:
     ten as often as it says. `deleted_rows` are positions to leave out, ascending.
     `series_ids`, if not None, are all the series in question: a hint for row groups, exact as a filter.
     `from_ns`, if not None, is the oldest instant in question.
-    `leading`, if not None, is the physical name of the text column that the rows are sorted by, and all its values in
-    question: the same kind of hint, which keeps row groups of other values from being read.
+    `leading`, if not None, is the same kind of hint, which keeps row groups of other values from being read.
     """
 
     path: str
@@ -87,7 +109,7 @@ class BlockPart:
     deleted_rows: npt.NDArray[np.int64] | None = None
     series_ids: tuple[int, ...] | None = None
     from_ns: int | None = None
-    leading: tuple[str, tuple[str, ...]] | None = None
+    leading: Leading | None = None
 
 
 @dataclass(slots=True)

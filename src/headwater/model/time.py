@@ -22,6 +22,44 @@ NS_PER_DAY = 86_400 * NS_PER_S
 
 TIME_MIN_NS = -(2**63)
 TIME_MAX_NS = 2**63 - 1
+DATE_MIN_DAYS = TIME_MIN_NS // NS_PER_DAY
+DATE_MAX_DAYS = TIME_MAX_NS // NS_PER_DAY
+
+TIMESTAMP_RANGE = "Timestamp is out of range: it must be from 1677-09-21 00:12:44 to 2262-04-11 23:47:16.854775807"
+DATE_RANGE = "Date is out of range: it must be from 1677-09-21 to 2262-04-11"
+"""What a query is told whose result is no instant or date. Source: sql.md 2, 5."""
+
+ZONE_HOURS = {
+    "UTC": 0,
+    "UT": 0,
+    "GMT": 0,
+    "Z": 0,
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+    "AKST": -9,
+    "AKDT": -8,
+    "HST": -10,
+    "WET": 0,
+    "WEST": 1,
+    "CET": 1,
+    "CEST": 2,
+    "EET": 2,
+    "EEST": 3,
+    "MSK": 3,
+    "JST": 9,
+    "KST": 9,
+    "AEST": 10,
+    "AEDT": 11,
+    "NZST": 12,
+    "NZDT": 13,
+}
+"""Zones by abbreviation, in hours ahead of UTC: the ones Joda knows, and others that mean one zone only."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

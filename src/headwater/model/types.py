@@ -30,8 +30,13 @@ Source: sql.md 2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from headwater.errors import Invalid
+
+PARTS_MAX = 2_000
+"""Types inside a type: a row of rows doubles with a few characters of a query, and the work on its type with it."""
 
 
 class Scalar(Enum):
@@ -54,10 +59,30 @@ class Scalar(Enum):
     def __str__(self) -> str:
         return self.value
 
+    @property
+    def parts(self) -> int:
+        return 1
+
 
 @dataclass(frozen=True, slots=True)
-class Array:
+class _Nested:
+    """A type of others. Raises Invalid when they are too many."""
+
+    parts: int = field(init=False, compare=False, repr=False)
+
+    def _count(self, *inner: SqlType) -> None:
+        parts = 1 + sum(kind.parts for kind in inner)
+        if parts > PARTS_MAX:
+            raise Invalid(f"A type of more than {PARTS_MAX} parts is not supported")
+        object.__setattr__(self, "parts", parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Array(_Nested):
     element: SqlType
+
+    def __post_init__(self) -> None:
+        self._count(self.element)
 
     def __str__(self) -> str:
         return f"array({self.element})"
@@ -75,25 +100,34 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(_Nested):
     fields: tuple[Field, ...]
+
+    def __post_init__(self) -> None:
+        self._count(*(field.type for field in self.fields))
 
     def __str__(self) -> str:
         return f"row({', '.join(map(str, self.fields))})"
 
 
 @dataclass(frozen=True, slots=True)
-class Timeseries:
+class Timeseries(_Nested):
     value: SqlType
+
+    def __post_init__(self) -> None:
+        self._count(self.value)
 
     def __str__(self) -> str:
         return f"timeseries({self.value})"
 
 
 @dataclass(frozen=True, slots=True)
-class Map:
+class Map(_Nested):
     key: SqlType
     value: SqlType
+
+    def __post_init__(self) -> None:
+        self._count(self.key, self.value)
 
     def __str__(self) -> str:
         return f"map({self.key}, {self.value})"

@@ -146,7 +146,7 @@ class Executor:
                 metered_bytes=_metered(execution),
                 insights=_insights(execution, unloaded),
             )
-        for part in self._narrowed(execution, plan):
+        for part in parts_tried(plan, self._catalog, self._store, execution.now_ns):
             found = self._gathered(execution, part)
             if plan.newest_first is not None and found.rows.count == plan.newest_first.rows:
                 return found
@@ -164,14 +164,6 @@ class Executor:
             return gathering.finish(schema, plan.columns, execution.scan_bytes, _metered(execution), insights)
         finally:
             gathering.discard()
-
-    def _narrowed(self, execution: Execution, plan: QueryPlan) -> Iterator[QueryPlan]:
-        """What to try before the whole plan."""
-        if plan.newest_first is None:
-            return iter(())
-        request = dict(plan.scans)[plan.newest_first.relation]
-        alive = without_expired(self._catalog.table_by_id(request.table), request, execution.now_ns)
-        return narrowed(plan, alive.time.intersect(self._store.span(request.table)))
 
     @contextmanager
     def _rows(self, execution: Execution, plan: QueryPlan) -> Iterator[pa.RecordBatchReader]:
@@ -200,6 +192,15 @@ class Executor:
             found = Coverage(max(found.spatial, known.coverage.spatial), max(found.span_ns, known.coverage.span_ns))
         key = table.partition_dimension or MEASURE_NAME.name
         execution.tables[table.id] = TableCoverage(table.database, table.name, key, found)
+
+
+def parts_tried(plan: QueryPlan, catalog: Catalog, store: Store, now_ns: int) -> Iterator[QueryPlan]:
+    """What to try before the whole plan. Raises what `Store.span` raises."""
+    if plan.newest_first is None:
+        return iter(())
+    request = dict(plan.scans)[plan.newest_first.relation]
+    alive = without_expired(catalog.table_by_id(request.table), request, now_ns)
+    return narrowed(plan, alive.time.intersect(store.span(request.table)))
 
 
 def without_expired(table: Table, request: ScanRequest, now_ns: int) -> ScanRequest:

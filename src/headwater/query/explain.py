@@ -7,21 +7,26 @@ are those of one moment: a flush between two looks at a table may show a record 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headwater.catalog.catalog import Catalog
 from headwater.errors import Invalid
 from headwater.model.scan import Extent, ScanRequest
 from headwater.model.types import OutputColumn
-from headwater.query.execute import without_expired
+from headwater.query.execute import parts_tried, without_expired
 from headwater.sql.compile import Plan, QueryPlan, UnloadPlan
+from headwater.sql.plan import NewestFirst
 from headwater.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class ScanExplained:
     """One scan. `request` is what is asked of the table, retention included; `read` is what is left of `whole`, all
-    that the table has, after chunks, rows of chunks and blocks that cannot match. `names` are those of the columns."""
+    that the table has, after chunks, rows of chunks and blocks that cannot match. `names` are those of the columns.
+
+    The query is tried with the scan from each instant of `tried_from_ns` on, and ends with the first try that gives
+    `rows_enough` rows: then `read` is the most that it reads.
+    """
 
     relation: str
     database: str
@@ -30,6 +35,8 @@ class ScanExplained:
     request: ScanRequest
     whole: Extent
     read: Extent
+    rows_enough: int | None = None
+    tried_from_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,9 @@ def explain(plan: Plan, catalog: Catalog, store: Store, now_ns: int) -> Explanat
     if not isinstance(query, QueryPlan):
         raise Invalid("Only queries can be explained.")
     scans = tuple(_explained(relation, request, catalog, store, now_ns) for relation, request in query.scans)
+    if query.newest_first is not None:
+        tries = [dict(part.scans) for part in parts_tried(query, catalog, store, now_ns)]
+        scans = tuple(_tried(scan, query.newest_first, tries) for scan in scans)
     return Explanation(query.columns, scans, query.sql)
 
 
@@ -58,3 +68,11 @@ def _explained(relation: str, request: ScanRequest, catalog: Catalog, store: Sto
         read = scan.extent
     names = tuple(column.name for column, _ in request.columns)
     return ScanExplained(relation, table.database, table.name, names, alive, whole, read)
+
+
+def _tried(scan: ScanExplained, first: NewestFirst, tries: list[dict[str, ScanRequest]]) -> ScanExplained:
+    """Of the scans only that of `first` is tried on parts."""
+    if scan.relation != first.relation:
+        return scan
+    starts_ns = tuple(requests[scan.relation].time.start_ns for requests in tries)
+    return replace(scan, rows_enough=first.rows, tried_from_ns=starts_ns)

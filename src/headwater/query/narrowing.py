@@ -1,4 +1,4 @@
-"""Trying a query on the newest part of its time first: for those that want their newest rows and no more. Pure.
+"""Trying a query on the newest part of its time first: for those that want some rows, the newest or any. Pure.
 
 `execute` runs one plan after the other until one gives as many rows as the LIMIT; the last one is the whole query. So
 such a query takes as long over years of records as over a day.

@@ -37,10 +37,10 @@ from headwater.query.metadata import metadata_result
 from headwater.query.result import Page, Result
 from headwater.query.spool import Spool
 from headwater.query.token import Caller, PageToken, Place, invalid_token
-from headwater.query.unload import COLUMNS as UNLOAD_COLUMNS
 from headwater.rights.roles import Role
 from headwater.sealing import Randomness, SealingKey
 from headwater.sql.compile import (
+    UNLOAD_COLUMNS,
     Compiler,
     Names,
     ParameterValue,

@@ -24,23 +24,17 @@ from headwater.model.insights import Unloaded
 from headwater.model.types import OutputColumn, Scalar
 from headwater.objects import Buckets, Encryption, ObjectFault, Objects, check_prefix
 from headwater.query.result import Result, RowsInMemory
-from headwater.sql.compile import UnloadOptions, UnloadPlan
+from headwater.sql.compile import UNLOAD_COLUMNS, UnloadOptions, UnloadPlan
 from headwater.wire.datum import column_info
 from headwater.wire.files import csv_header, csv_lines, parquet_table, plain_texts
 
 PARTITIONS_MOST = 100
 KEY_BYTES_MOST = 1_024
 
-COLUMNS = (
-    OutputColumn("rows", Scalar.BIGINT),
-    OutputColumn("metadataFile", Scalar.VARCHAR),
-    OutputColumn("manifestFile", Scalar.VARCHAR),
-)
-"""The answer of every UNLOAD."""
-
 _AUTHOR = "Amazon Timestream"
 _FORMAT_VERSION = "1.0"
-_PARQUET_GROUP_ROWS = 65_536
+_GROUP_ROWS = 65_536
+_GROUP_BYTES = 64 * 1024 * 1024
 _SEE = "See documentation for more details."
 
 
@@ -78,9 +72,8 @@ class Unload:
         files: list[_File] = []
         try:
             with _Partitions(self, files) as partitions:
-                for batch in batches:
-                    if batch.num_rows:
-                        partitions.add(pa.Table.from_batches([batch]))
+                for table in _in_groups(batches):
+                    partitions.add(table)
             result, size = self._finished(files)
             rows = sum(file.rows for file in files)
             return result, Unloaded(partitions.count, rows, size)
@@ -140,7 +133,7 @@ class Unload:
             },
         )
         table = pa.table({"c0": pa.array([rows], pa.int64()), "c1": [metadata], "c2": [manifest]})
-        return Result(RowsInMemory(table), COLUMNS, 0, 0), size
+        return Result(RowsInMemory(table), UNLOAD_COLUMNS, 0, 0), size
 
     def _put(self, what: str, value: object) -> str:
         key = f"{self._folder}{self._name}_{what}.json"
@@ -149,6 +142,20 @@ class Unload:
 
     def _url(self, key: str) -> str:
         return f"s3://{self._plan.target.bucket}/{key}"
+
+
+def _in_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows in tables of as many as a row group of Parquet has, fewer if they are long; none without rows."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting, rows, size = [], 0, 0
+    if rows:
+        yield pa.Table.from_batches(waiting)
 
 
 class _Partitions:
@@ -331,7 +338,7 @@ class _Parquet:
                 # Timestream's own files have these, and readers of them expect it. Source: sql.md 4.7.
                 use_deprecated_int96_timestamps=True,
             )
-        self._writer.write_table(rows, _PARQUET_GROUP_ROWS)
+        self._writer.write_table(rows, _GROUP_ROWS)
 
     def close(self) -> None:
         assert self._writer is not None

@@ -26,8 +26,10 @@ def explain_query(instance: Instance, request: shapes.ExplainQueryRequest, _: Ca
 
 
 def _scan(scan: ScanExplained) -> Members:
+    """`RowsEnough` is there only for a scan that need not be read to its end."""
     request = scan.request
-    return {
+    enough = {} if scan.rows_enough is None else {"RowsEnough": scan.rows_enough}
+    return enough | {
         "Relation": scan.relation,
         "DatabaseName": scan.database,
         "TableName": scan.table,
@@ -35,6 +37,7 @@ def _scan(scan: ScanExplained) -> Members:
         "Time": _time(request.time),
         "Conditions": [_condition(condition) for condition in request.dimensions],
         "NewestOnly": request.newest,
+        "TriedFrom": [timestamp_text(start_ns) for start_ns in scan.tried_from_ns],
         "Table": _extent(scan.whole),
         "Read": _extent(scan.read),
     }
@@ -53,8 +56,14 @@ def _time(time: TimeRange) -> Members:
 
 
 def _condition(condition: DimensionIn) -> Members:
-    values = sorted(condition.values)
-    return {"Name": condition.name, "Values": values[:VALUES_SHOWN], "ValueCount": len(values)}
+    values, patterns = sorted(condition.values), sorted(pattern.shown for pattern in condition.patterns)
+    return {
+        "Name": condition.name,
+        "Values": values[:VALUES_SHOWN],
+        "ValueCount": len(values),
+        "Patterns": patterns[:VALUES_SHOWN],
+        "PatternCount": len(patterns),
+    }
 
 
 def _extent(extent: Extent) -> Members:

@@ -18,6 +18,7 @@ from headwater.sql.binder_context import (
     ExpressionBinder,
     Names,
     Parameters,
+    check_column_alias,
     coerce,
     constants_of,
     fault,
@@ -90,6 +91,8 @@ def _common_table(binding: Binding, node: tree.CommonTable, environment: Environ
         if len(node.columns) != len(query.outputs):
             given, there = len(node.columns), len(query.outputs)
             raise fault(node, f"Column alias list has {given} entries but '{node.name}' has {there} columns available")
+        for name in node.columns:
+            check_column_alias(node, name)
         outputs = zip(node.columns, query.outputs, strict=True)
         query = replace(query, outputs=tuple(Output(name, output.slot) for name, output in outputs))
     return CommonTable(binding.common_table_name(), query)

@@ -27,17 +27,20 @@ from headwater.sql.bound import (
     Aggregate,
     Case,
     Coalesce,
+    Coerce,
     Expression,
     GroupingMask,
     IsNull,
     Literal,
     Nullif,
+    SortKey,
     Try,
     Windowed,
 )
 from headwater.sql.bound_walk import walk
 from headwater.sql.coercion import is_comparable
 from headwater.sql.constant import Constant
+from headwater.sql.lexer import syntax_error
 from headwater.sql.signature import Kind, Resolved
 
 
@@ -55,6 +58,9 @@ def bind_call(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
         raise fault(node, f"Window function {node.name} requires an OVER clause")
     _plain(node)
     arguments = _arguments(binder, node)
+    if node.name == "ago" and types_of(arguments) == [Scalar.VARCHAR]:
+        # The service calls this one wrong type an error of syntax. Source: sql.md 8.
+        raise syntax_error(node.line, node.column)
     return binder.apply(node, lambda: _resolve(binder, node, arguments), arguments)
 
 
@@ -91,12 +97,15 @@ def _aggregate(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression:
     if binder.inner_scope is not None:
         inner = replace(inner, scope=binder.inner_scope)
     resolved, arguments = _resolved_arguments(inner, node)
+    order_by = bind_sort_items(inner, node.order_by)
+    if node.distinct:
+        order_by = _among(node, arguments, order_by)
     return Aggregate(
         name=resolved.name,
         arguments=arguments,
         type=resolved.result,
         distinct=_distinct(node, arguments),
-        order_by=bind_sort_items(inner, node.order_by),
+        order_by=order_by,
         filter=_filter(inner, node),
         function=resolved,
         line=node.line,
@@ -128,6 +137,17 @@ def _distinct(node: tree.FunctionCall, arguments: Sequence[Expression]) -> bool:
         if not is_comparable(argument.type):
             raise fault(node, f"DISTINCT can only be applied to comparable types (actual: {argument.type})")
     return node.distinct
+
+
+def _among(
+    node: tree.FunctionCall, arguments: Sequence[Expression], order_by: Sequence[SortKey]
+) -> tuple[SortKey, ...]:
+    """Sort keys that are arguments, as the arguments: of rows that DISTINCT makes one, another key would be any."""
+    found = {argument.operand if isinstance(argument, Coerce) else argument: argument for argument in arguments}
+    for key in order_by:
+        if key.operand not in found:
+            raise fault(node, "For aggregate function with DISTINCT, ORDER BY expressions must appear in arguments")
+    return tuple(replace(key, operand=found[key.operand]) for key in order_by)
 
 
 def _filter(binder: ExpressionBinder, node: tree.FunctionCall) -> Expression | None:

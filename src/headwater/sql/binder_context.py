@@ -109,11 +109,17 @@ def no_database(name: str, identifier: str, place: tree.Node) -> Invalid:
 
 
 def no_table(node: tree.Table, place: tree.Node) -> Invalid:
-    """As `no_database`. Source: observed in others' reports; for a bare name, which only WITH can give, a guess."""
-    where = f"at line {place.line}:{place.column}"
-    if node.database is None:
-        return Invalid(f"Requested table '{node.name}' not found for identifier '{node.name}' {where}")
-    return Invalid(f"The table '{node.name}' does not exist in database '{node.database}' {where}")
+    """As `no_database`. The text is a guess; a bare name is one that only WITH can give."""
+    identifier = node.name if node.database is None else f"{node.database}.{node.name}"
+    return Invalid(
+        f"Requested table '{node.name}' not found for identifier '{identifier}' at line {place.line}:{place.column}"
+    )
+
+
+def check_column_alias(node: tree.Node, name: str) -> None:
+    """Source: sql.md 2.2."""
+    if ":" in name:
+        raise fault(node, f"Column alias '{name}' must not contain ':'")
 
 
 def unsupported(node: tree.Node, construct: str) -> Invalid:
@@ -211,7 +217,7 @@ class ExpressionBinder:
                 return Literal(resolved.constant, resolved.result)
             pairs = zip(arguments, resolved.argument_types, strict=True)
             converted = tuple(coerce(argument, kind) for argument, kind in pairs)
-            return Call(resolved.name, converted, resolved.result, resolved)
+            return Call(resolved.name, converted, resolved.result, resolved, node.line, node.column)
 
         return placed(node, made)
 

@@ -139,6 +139,9 @@ def _string(binder: ExpressionBinder, node: tree.StringLiteral) -> Expression:
 
 
 def _typed(binder: ExpressionBinder, node: tree.TypedLiteral) -> Expression:
+    if node.type == "json":
+        text = tree.StringLiteral(node.line, node.column, node.text)
+        return bind_call(binder, tree.FunctionCall(node.line, node.column, "json_parse", (text,)))
     return bind_typed(node, binder.binding.constant(node, node.text, is_inside=True))
 
 
@@ -236,8 +239,23 @@ def _logical(binder: ExpressionBinder, node: tree.Logical) -> Expression:
 
 
 def _subscript(binder: ExpressionBinder, node: tree.Subscript) -> Expression:
-    bound = binder.bind_all((node.base, node.index))
+    base = binder.bind(node.base)
+    if isinstance(base.type, Row):
+        place = _place(node.index, base.type)
+        return binder.apply(node, lambda: operators.field(base.type, place), (base,))
+    bound = (base, binder.bind(node.index))
     return binder.apply(node, lambda: operators.subscript(types_of(bound)), bound)
+
+
+def _place(node: tree.Expression, row: Row) -> int:
+    """The 0-based place of the field that a subscript names: fields have types of their own. Source: Trino."""
+    if not isinstance(node, tree.IntegerLiteral):
+        raise fault(node, "Subscript expression on ROW requires a constant index")
+    if node.value <= 0:
+        raise fault(node, f"Invalid subscript index: {node.value}. ROW indices start at 1")
+    if node.value > len(row.fields):
+        raise fault(node, f"Subscript index out of bounds: {node.value}, max value is {len(row.fields)}")
+    return node.value - 1
 
 
 def _array(binder: ExpressionBinder, node: tree.ArrayConstructor) -> Expression:

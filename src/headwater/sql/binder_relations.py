@@ -17,6 +17,7 @@ from headwater.sql.binder_context import (
     Clause,
     Environment,
     ExpressionBinder,
+    check_column_alias,
     coerce,
     fault,
     no_database,
@@ -98,6 +99,8 @@ class _RelationBinder:
         if node.columns:
             if len(node.columns) != len(columns):
                 raise _column_count(node, node.columns, node.alias, len(columns))
+            for name in node.columns:
+                check_column_alias(node, name)
             names = [*node.columns]
         pairs = zip(columns, names, strict=True)
         return Source(source.relation, tuple(ScopeColumn((node.alias,), name, c.slot) for c, name in pairs))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from headwater.sql import tree
-from headwater.sql.binder_context import Binding, Clause, Environment, ExpressionBinder, fault
+from headwater.sql.binder_context import Binding, Clause, Environment, ExpressionBinder, check_column_alias, fault
 from headwater.sql.binder_grouping import (
     CUBE_KEYS_MAX,
     GROUPING_SETS_MAX,
@@ -136,8 +136,8 @@ def _output(item: _Item) -> SlotRef:
 def _items(binder: ExpressionBinder, node: tree.SelectItem | tree.AllColumns) -> list[_Item]:
     if isinstance(node, tree.AllColumns):
         return _starred(binder, node)
-    if node.alias is not None and ":" in node.alias:
-        raise fault(node, f"Column alias '{node.alias}' must not contain ':'")
+    if node.alias is not None:
+        check_column_alias(node, node.alias)
     expression = binder.bind(node.expression)
     name = _own_name(node.expression) if node.alias is None else node.alias
     return [_Item(node, name, Projection(binder.binding.slot(expression.type), expression))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from headwater.model.types import Scalar
 from headwater.sql import operators, tree
@@ -94,7 +95,8 @@ def _frame(
     offsets: list[Expression] = []
     for bound in bounds:
         if bound.offset is not None:
-            offsets.append(_offset(binder, frame, bound, bound.offset, order_by))
+            side = "ending" if bound is frame.end else "starting"
+            offsets.append(_offset(binder, frame, bound, bound.offset, side, order_by))
             texts.append(f"({{}}) {bound.kind}")
         else:
             texts.append(bound.kind)
@@ -115,10 +117,13 @@ def _offset(
     frame: tree.Frame,
     bound: tree.FrameBound,
     node: tree.Expression,
+    side: str,
     order_by: tuple[SortKey, ...],
 ) -> Expression:
     """How far a frame reaches. In a RANGE it is a difference of values of the one sort key."""
     offset = binder.bind(node)
+    if isinstance(offset, Literal) and offset.constant.holds(_is_no_distance):
+        raise fault(node, f"Window frame {side} offset must not be negative or null")
     if frame.unit != "RANGE":
         if offset.type not in (Scalar.INTEGER, Scalar.BIGINT):
             raise fault(node, f"Window frame {frame.unit} value type must be a whole number (actual {offset.type})")
@@ -131,3 +136,7 @@ def _offset(
     if distance is None:
         raise fault(node, f"Window frame RANGE value type {offset.type} does not fit sort item type {key.type}")
     return binder.apply(node, lambda: distance, (key.operand, offset))
+
+
+def _is_no_distance(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and value < 0)

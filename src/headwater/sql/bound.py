@@ -69,6 +69,8 @@ class Call:
     arguments: tuple[Expression, ...]
     type: SqlType
     function: Resolved = field(compare=False, repr=False)
+    line: int = field(compare=False)
+    column: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Coerce:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """CAST, or TRY_CAST if `safe`; `length` cuts the text of a cast to varchar(n)."""
+    """CAST, or TRY_CAST if `safe`; `length` is that of varchar(n): texts are cut, what else is longer fails."""
 
     operand: Expression
     type: SqlType

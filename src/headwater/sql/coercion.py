@@ -223,10 +223,10 @@ LONG_TEXT_CHARACTERS = 300
 def use_once(template: str, texts: Sequence[str]) -> str:
     """Fill {0}, {1}, ... (and {all}) of a template.
 
-    An argument whose text is long and would appear more than once, here or in a macro, is bound to a name first: nested
-    calls would otherwise grow the statement, and the work, exponentially with their depth.
+    An argument whose text is long, or has a query in it, and would appear more than once, here or in a macro, is bound
+    to a name first: nested calls would otherwise grow the statement, and the work, exponentially with their depth.
     """
-    has_long = any(len(text) > LONG_TEXT_CHARACTERS for text in texts)
+    has_long = any(len(text) > LONG_TEXT_CHARACTERS or "SELECT" in text for text in texts)
     if not has_long or not ("hw_" in template or _has_repeated(_PLACE.findall(template))):
         return template.format(*texts, all=", ".join(texts))
     fields = [f"once.f{i}" for i in range(len(texts))]
@@ -286,7 +286,7 @@ def convert(text: str, source: SqlType, target: SqlType, constant: Constant | No
     if source is UNKNOWN:
         return f"CAST(NULL AS {engine_type(target)})"
     if source is DATE and target is TIMESTAMP:
-        return f"({text}::BIGINT * {NS_PER_DAY})"
+        return use_once("hw_midnight({0})", [text])
     return _inside(text, source, target, convert)
 
 
@@ -410,7 +410,8 @@ def is_castable(source: SqlType, target: SqlType) -> bool:
 def lower_cast(text: str, source: SqlType, target: SqlType, safe: bool) -> str:
     """CAST(text AS target), or TRY_CAST if `safe`, which gives NULL for a value that has no place in the target.
 
-    Raises Invalid where no value of the one type has a meaning in the other. Source: sql.md 6.3, 8.
+    An array, row or map with such a value in it is one itself. Raises Invalid where no value of the one type has a
+    meaning in the other. Source: sql.md 6.3, 8.
     """
     if not is_castable(source, target):
         raise Invalid(f"Cannot cast {source} to {target}")
@@ -420,12 +421,15 @@ def lower_cast(text: str, source: SqlType, target: SqlType, safe: bool) -> str:
         return f"CAST(NULL AS {engine_type(target)})"
     if isinstance(source, Scalar) and isinstance(target, Scalar):
         return _scalar_cast(text, source, target, safe)
+    if safe:
+        # What fails in the operand is not the cast's.
+        return f"list_transform([{text}], lambda tried: TRY({lower_cast('tried', source, target, safe=False)}))[1]"
     if JSON in (source, target):
-        cast = json_casts.lower("{0}", source, target, lambda inner, a, b: lower_cast(inner, a, b, safe))
+        cast = json_casts.lower("{0}", source, target, lambda inner, a, b: lower_cast(inner, a, b, safe=False))
         message = f"concat('Cannot cast to {target}: ', {{0}})"
         fault = f"CASE WHEN {{0}} <> 'null' THEN {failure(message, target)} END"
-        return use_once(cast if safe or target is JSON else f"coalesce({cast}, {fault})", [text])
-    return _inside(text, source, target, lambda inner, a, b: lower_cast(inner, a, b, safe))
+        return use_once(cast if target is JSON else f"coalesce({cast}, {fault})", [text])
+    return _inside(text, source, target, lambda inner, a, b: lower_cast(inner, a, b, safe=False))
 
 
 def _scalar_cast(text: str, source: Scalar, target: Scalar, safe: bool) -> str:

@@ -24,6 +24,7 @@ from headwater.sql.lower import lower
 from headwater.sql.parameters import Inferred, ParameterValue, Supplied
 from headwater.sql.parser import parse
 from headwater.sql.plan import (
+    UNLOAD_COLUMNS,
     Describe,
     Plan,
     Prepared,
@@ -45,6 +46,7 @@ from headwater.sql.template import Template, template
 from headwater.sql.unload import bind_options, bind_target, check_columns
 
 __all__ = [
+    "UNLOAD_COLUMNS",
     "Compiler",
     "Describe",
     "Names",
@@ -94,14 +96,16 @@ class Compiler:
         """The columns of a query and the types of its `@parameters`. Raises Invalid. Source: query-api.md 3."""
         budget = Budget(self._limits.sql_compile_s)
         statement = parse(text, self._limits, budget)
-        if isinstance(statement, tree.Unload):
-            statement = statement.query
-        if not isinstance(statement, tree.Query):
-            raise fault(statement, "Only queries can be prepared")
+        query = statement.query if isinstance(statement, tree.Unload) else statement
+        if not isinstance(query, tree.Query):
+            raise fault(query, "Only queries can be prepared")
         inferred = Inferred()
         compilation = _Compilation(self._names, self._limits, budget, inferred)
-        bound = compilation.bound(statement, Constant(_instant(now_ns)), None)
-        return Prepared(prepared_columns(bound.query, _columns(bound)), inferred.types())
+        bound = compilation.bound(query, Constant(_instant(now_ns)), None)
+        columns = prepared_columns(bound.query, _columns(bound))
+        if isinstance(statement, tree.Unload):
+            columns = tuple(PreparedColumn(column.name, column.type, None, False) for column in UNLOAD_COLUMNS)
+        return Prepared(columns, inferred.types())
 
     def _remembered(self, text: str, statement: tree.Query, shape: Shape, instant: int, budget: Budget) -> QueryPlan:
         trace = Trace()

@@ -80,9 +80,13 @@ class Token(NamedTuple):
     column: int
 
 
-def syntax_error(line: int, column: int) -> Invalid:
-    """The one text for everything wrong with the syntax. Source: sql.md 8; clients parse it."""
-    return Invalid(f"The query syntax is invalid at line {line}:{column}")
+def syntax_error(line: int, column: int, construct: str = "") -> Invalid:
+    """The one text for everything wrong with the syntax. Source: sql.md 8; clients look for it in the message.
+
+    `construct` is what stands there, where it is known and none of the dialect: that is said behind the text (ours).
+    """
+    behind = f": {construct} is not supported" if construct else ""
+    return Invalid(f"The query syntax is invalid at line {line}:{column}{behind}")
 
 
 def lex(text: str, limits: Limits) -> list[Token]:
@@ -135,7 +139,7 @@ def _token(group: str, text: str, line: int, column: int) -> Token:
         return Token("unicode", text[3:-1].replace("''", "'"), "", line, column)
     if group == "end":
         return Token("end", "", "", line, column)
-    raise syntax_error(line, column)
+    raise syntax_error(line, column, "a parameter without a name" if text == "?" else "")
 
 
 def _number(text: str, line: int, column: int) -> Token:

@@ -41,7 +41,7 @@ from headwater.sql.bound import (
     Windowed,
 )
 from headwater.sql.bound_walk import Subquery, rebuild, walk
-from headwater.sql.coercion import LONG_TEXT_CHARACTERS, convert, engine_type, lower_cast, struct, use_once
+from headwater.sql.coercion import LONG_TEXT_CHARACTERS, convert, engine_type, failure, lower_cast, struct, use_once
 from headwater.sql.constant import Constant
 from headwater.sql.operators import INFINITY, compared
 from headwater.sql.signature import LambdaText, Modifiers
@@ -68,7 +68,15 @@ def _literal(lowering: Lowering, node: Literal) -> str:
 
 
 def _call(lowering: Lowering, node: Call) -> str:
-    return _written(lowering, node.arguments, node.function.lower)
+    return _written(lowering, node.arguments, lambda texts: _placed(node, lambda: node.function.lower(texts)))
+
+
+def _placed(node: Call | Aggregate | Windowed, write: Callable[[], str]) -> str:
+    """What `write` makes of the operands' texts; what it refuses, at the place of the call."""
+    try:
+        return write()
+    except Invalid as unplaced:
+        raise Invalid(f"line {node.line}:{node.column}: {unplaced.message}") from None
 
 
 Write = Callable[[list[str]], str]
@@ -138,7 +146,14 @@ def _coerce(lowering: Lowering, node: Coerce) -> str:
 def _cast(lowering: Lowering, node: Cast) -> str:
     source = node.operand.type
     text = _written(lowering, (node.operand,), lambda texts: lower_cast(texts[0], source, node.type, node.safe))
-    return text if node.length is None else f"substring({text}, 1, {node.length})"
+    if node.length is None:
+        return text
+    if source in (Scalar.VARCHAR, Scalar.UNKNOWN):
+        return f"substring({text}, 1, {node.length})"
+    # Of a number there is nothing to cut. Source: Trino.
+    message = f"concat('Value ', {{0}}, ' cannot be represented as varchar({node.length})')"
+    otherwise = "NULL" if node.safe else failure(message, node.type)
+    return use_once(f"CASE WHEN length({{0}}) > {node.length} THEN {otherwise} ELSE {{0}} END", [text])
 
 
 def _case(lowering: Lowering, node: Case) -> str:
@@ -292,7 +307,7 @@ def _grouping_mask(lowering: Lowering, node: GroupingMask) -> str:
 
 def _over_rows(lowering: Lowering, node: Aggregate | Windowed, modifiers: Modifiers) -> str:
     def write(texts: list[str]) -> str:
-        return node.function.lower(texts, modifiers)
+        return _placed(node, lambda: node.function.lower(texts, modifiers))
 
     if _has_subquery(node.arguments) and _is_refined(write, len(node.arguments)):
         raise _unsupported(node, f"A subquery inside {node.name}")

@@ -10,11 +10,12 @@
 All records of a series have the same dimensions and measure name. So conditions and groups made of these alone never
 tell one record of a series from another, and of the records in a time range the newest is the one that is wanted.
 
-`newest_first` finds those that give their newest rows first and end after some. `template` calls it, and `query` then
-tries with a part of the time first.
+`newest_first` finds those that give their newest rows first and end after some, and those that end after some of any.
+`template` calls it, and `query` then tries with a part of the time first.
 
     SELECT .. FROM t WHERE cpu > 90 ORDER BY time DESC LIMIT 10
     SELECT bin(time, 1m), max(cpu) FROM t GROUP BY 1 ORDER BY 1 DESC LIMIT 5
+    SELECT .. FROM t WHERE cpu > 90 LIMIT 10
 """
 
 from __future__ import annotations
@@ -72,11 +73,16 @@ def newest_of(select: Select, values: Sequence[Any]) -> Scan | None:
 
 
 def newest_first(select: Select, values: Sequence[Any]) -> tuple[Scan, int, int] | None:
-    """The scan of a query that is ordered by time, or by bins of time, backwards, and has a LIMIT; the width of the
-    bins in ns, 1 without; and the LIMIT. None for all others.
+    """The scan of a query that is ordered by time, or by bins of time, backwards, or that may give any rows, and has a
+    LIMIT; the width of the bins in ns, 1 without; and the LIMIT. None for all others.
     """
     scan, limit, keys = select.source, select.limit, select.order_by
-    if not isinstance(scan, Scan) or not limit or not keys or not keys[0].descending or any(_windows(select)):
+    if not isinstance(scan, Scan) or not limit or any(_windows(select)):
+        return None
+    if not keys:
+        # There may be fewer different rows than that, however long one looks.
+        return (scan, 1, limit) if select.grouping is None and not select.is_distinct else None
+    if not keys[0].descending:
         return None
     key = _source(keys[0].operand, select.projections)
     if select.grouping is not None:

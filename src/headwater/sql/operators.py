@@ -17,7 +17,7 @@ from typing import Any
 from headwater.errors import Invalid
 from headwater.model.time import NS_PER_DAY
 from headwater.model.types import Array, Map, Row, Scalar, SqlType
-from headwater.sql.calendar import add_months, add_months_to_days, in_time_range
+from headwater.sql.calendar import add_months, add_months_to_days, in_date_range, in_time_range
 from headwater.sql.coercion import (
     BIGINT,
     BIGINT_MAX,
@@ -48,7 +48,7 @@ from headwater.sql.coercion import (
     use_once,
 )
 from headwater.sql.constant import Changed, Constant, combined
-from headwater.sql.signature import Kind, Resolved
+from headwater.sql.signature import Kind, Resolved, failing
 
 Types = Sequence[SqlType]
 Constants = Sequence[Constant | None]
@@ -220,18 +220,31 @@ def is_distinct(types: Types, constants: Constants) -> Resolved:
 
 
 def between(types: Types, constants: Constants) -> Resolved:
-    """x BETWEEN a AND b, of three operands, both ends included."""
+    """x BETWEEN a AND b, of three operands, both ends included; NULL where one of them is."""
     if (common := common_type_of(types, constants)) is None or not is_comparable(common):
         raise Invalid(f"Cannot check if {types[0]} is BETWEEN {types[1]} and {types[2]}")
     values = _converted(types, common, constants)
+    template = _between(common, values)
+    bounds = (f"{{{place}}} IS NOT NULL" for place in (1, 2) if not _is_there(values[place]))
+    if there := " AND ".join(bounds):
+        # The other bound alone may say that it is false. Source: sql.md 5.
+        template = f"CASE WHEN {there} THEN {template} END"
+    return _resolved("between", BOOLEAN, (common,) * 3, template)
+
+
+def _between(common: SqlType, values: Constants) -> str:
     if not isinstance(common, Scalar) or (common is DOUBLE and not _is_number(values[2])):
         low = compared(">=", common, "{0}", "{1}", (values[0], values[1]))
         high = compared("<=", common, "{0}", "{2}", (values[0], values[2]))
-        return _resolved("between", BOOLEAN, (common,) * 3, f"({low} AND {high})")
+        return f"({low} AND {high})"
     if common is DOUBLE and not _is_number(values[1]):
         low = compared(">=", common, "{0}", "{1}", (values[0], values[1]))
-        return _resolved("between", BOOLEAN, (common,) * 3, f"({low} AND {{0}} <= {{2}})")
-    return _resolved("between", BOOLEAN, (common,) * 3, "({0} BETWEEN {1} AND {2})")
+        return f"({low} AND {{0}} <= {{2}})"
+    return "({0} BETWEEN {1} AND {2})"
+
+
+def _is_there(constant: Constant | None) -> bool:
+    return constant is not None and constant.holds(lambda value: value is not None)
 
 
 def in_list(types: Types, constants: Constants) -> Resolved:
@@ -263,7 +276,10 @@ def logical(operator: str, types: Types) -> Resolved:
 
 
 def like(types: Types, constants: Constants) -> Resolved:
-    """s LIKE p [ESCAPE c]. The escape must be a constant of one character (ours)."""
+    """s LIKE p [ESCAPE c]. The escape must be a constant of one character (ours).
+
+    It must come before `%`, `_` or itself. Source: Trino.
+    """
     if any(kind not in (VARCHAR, UNKNOWN) for kind in types):
         raise Invalid(f"LIKE cannot be applied to {', '.join(map(str, types))}")
     if len(types) == 2:
@@ -271,17 +287,26 @@ def like(types: Types, constants: Constants) -> Resolved:
     escape, pattern = constants[2], constants[1]
     if escape is None or (escape.value is not None and len(escape.value) != 1):
         raise Invalid("Escape string must be a single character")
-    if pattern is not None and pattern.value is not None and escape.value is not None:
-        _check_like(pattern.value, escape.value)
-    return _resolved("like", BOOLEAN, (VARCHAR,) * 3, "({0} LIKE {1} ESCAPE {2})")
+    template = "({0} LIKE {1} ESCAPE {2})"
+    if escape.value is None or (pattern is not None and pattern.value is None):
+        return _resolved("like", BOOLEAN, (VARCHAR,) * 3, template)
+    if pattern is None:
+        rest = "{1}"
+        for escaped in ("{2}", "'%'", "'_'"):
+            rest = f"replace({rest}, {{2}} || {escaped}, '')"
+        fault = failure(quoted(_ESCAPE_FAULT), BOOLEAN)
+        template = f"CASE WHEN {{0}} IS NOT NULL AND contains({rest}, {{2}}) THEN {fault} ELSE {template} END"
+    elif not _is_pattern(pattern.value, escape.value):
+        return failing(_ESCAPE_FAULT, BOOLEAN, (VARCHAR,) * 3)
+    return _resolved("like", BOOLEAN, (VARCHAR,) * 3, template)
 
 
-def _check_like(pattern: str, escape: str) -> None:
-    """The escape character must come before `%`, `_` or itself. Source: Trino."""
+_ESCAPE_FAULT = "Escape character must be followed by '%', '_' or the escape character itself"
+
+
+def _is_pattern(pattern: str, escape: str) -> bool:
     rest = iter(pattern)
-    for character in rest:
-        if character == escape and next(rest, "") not in ("%", "_", escape):
-            raise Invalid("Escape character must be followed by '%', '_' or the escape character itself")
+    return all(character != escape or next(rest, "") in ("%", "_", escape) for character in rest)
 
 
 def _concatenation(types: Types, constants: Constants) -> Resolved:
@@ -392,7 +417,7 @@ def negate(kind: SqlType, constant: Constant | None) -> Resolved:
     if kind in (INTEGER, BIGINT, DAY_TO_SECOND, YEAR_TO_MONTH):
         engine = engine_type(kind)
         folded = _folded("negate", lambda value: _fitting(engine, -value), (kind,), (kind,), (constant,))
-        return _resolved("-", kind, (kind,), f"(0::{engine} - {{0}})", folded)
+        return _resolved("-", kind, (kind,), "(-({0}))", folded)
     if kind is UNKNOWN:
         return _resolved("-", kind, (kind,), "{0}", Constant(None))
     raise _cannot("-", (kind,))
@@ -507,7 +532,14 @@ def _shifted_time(operator: str, left: SqlType, right: SqlType, constants: Const
         _check_whole_days(constants[1])
     sign = 1 if operator == "+" else -1
     types = (left, right)
-    folded = _folded(operator, lambda value, interval: fold(value, sign * interval), types, types, constants)
+    try:
+        folded = _folded(operator, lambda value, interval: fold(value, sign * interval), types, types, constants)
+    except Invalid as refused:
+        # The result has no place in the type; with other values it may.
+        for constant in constants:
+            assert constant is not None, "only what is known is computed"
+            constant.pin()
+        return failing(refused.message, left, types)
     return _resolved(operator, left, (left, right), template.replace("±", operator), folded)
 
 
@@ -520,13 +552,13 @@ def _check_whole_days(interval: Constant | None) -> None:
 
 
 _SHIFTS: dict[tuple[Scalar, Scalar], tuple[str, Fold]] = {
-    (TIMESTAMP, DAY_TO_SECOND): ("({0} ± {1})", lambda value, interval: in_time_range(value + interval)),
-    (TIMESTAMP, YEAR_TO_MONTH): ("hw_add_months({0}, 0 ± {1})", add_months),
-    (DATE, YEAR_TO_MONTH): ("hw_add_months_to_date({0}, 0 ± {1})", add_months_to_days),
+    (TIMESTAMP, DAY_TO_SECOND): ("hw_plus({0}, 0 ± {1})", lambda value, interval: in_time_range(value + interval)),
+    (TIMESTAMP, YEAR_TO_MONTH): ("hw_add_months({0}, 0::BIGINT ± {1})", add_months),
+    (DATE, YEAR_TO_MONTH): ("hw_add_months_to_date({0}, 0::BIGINT ± {1})", add_months_to_days),
     (DATE, DAY_TO_SECOND): (
         f"CASE WHEN {{1}} % {NS_PER_DAY} <> 0 THEN {failure(quoted(_DAYS_FAULT), DATE)}"
-        f" ELSE CAST({{0}} ± {{1}} // {NS_PER_DAY} AS INTEGER) END",
-        lambda value, interval: value + interval // NS_PER_DAY,
+        f" ELSE hw_in_dates({{0}} ± {{1}} // {NS_PER_DAY}) END",
+        lambda value, interval: in_date_range(value + interval // NS_PER_DAY),
     ),
     (TIME, DAY_TO_SECOND): (
         f"hw_time_of_day({{0}} ± {{1}} % {NS_PER_DAY})",

@@ -28,6 +28,13 @@ from headwater.sql.parser_tokens import NAMES
 
 HEIGHT_FACTOR = 2
 
+_FOREIGN_STATEMENTS = frozenset({
+    "ALTER", "ANALYZE", "CALL", "COMMIT", "CREATE", "DEALLOCATE", "DELETE", "DROP", "EXECUTE", "EXPLAIN", "GRANT",
+    "INSERT", "MERGE", "PREPARE", "REFRESH", "RESET", "REVOKE", "ROLLBACK", "SET", "START", "TABLE", "TRUNCATE",
+    "UPDATE", "USE",
+})  # fmt: skip
+"""First words of statements that the dialect has not. Source: sql.md 4, 9."""
+
 _JOIN_WORDS = frozenset({"JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS"})
 
 
@@ -68,7 +75,9 @@ class _Parser(ExpressionParser):
             "DESCRIBE": self._describe,
             "UNLOAD": self._unload,
         }
-        statement = rules.get(self._token.word, self._query)()
+        if self._token.word in _FOREIGN_STATEMENTS:
+            self._fail(self._token.word)
+        statement = rules.get(self._token.word, self._selection)()
         self._accept(";")
         if self._token.kind != "end":
             self._fail()
@@ -103,7 +112,9 @@ class _Parser(ExpressionParser):
 
     def _unload(self) -> tree.Unload:
         unload = self._expect("UNLOAD")
-        query = self._query_in_parentheses()
+        self._expect("(")
+        query = self._selection()
+        self._expect(")")
         self._expect("TO")
         token = self._token
         target = tree.StringLiteral(token.line, token.column, self._string())
@@ -121,6 +132,16 @@ class _Parser(ExpressionParser):
         return tree.UnloadOption(token.line, token.column, name, self._expression())
 
     # Queries
+
+    def _selection(self) -> tree.Query:
+        """A query that is a statement: VALUES alone is none."""
+        query = self._query()
+        body: tree.QueryBody = query
+        while isinstance(body, tree.Query):
+            body = body.body
+        if isinstance(body, tree.Values):
+            raise syntax_error(body.line, body.column, "VALUES as a statement")
+        return query
 
     def _query_in_parentheses(self) -> tree.Query:
         self._expect("(")
@@ -242,6 +263,8 @@ class _Parser(ExpressionParser):
             return self._name()
         if self._token.kind not in NAMES or self._begins_limit() or self._begins_window_clause():
             return None
+        if self._foreign():
+            self._fail()
         return self._advance().text
 
     def _group_by(self) -> tree.GroupBy:
@@ -320,6 +343,8 @@ class _Parser(ExpressionParser):
         token = self._token
         if token.word == "(":
             return self._aliased(_as_relation(self._query_or_relation(), token))
+        if token.word == "LATERAL" and self._next().word == "(":
+            self._fail("LATERAL")
         return self._aliased(self._unnest() if token.word == "UNNEST" else self._table())
 
     def _aliased(self, relation: tree.Relation) -> tree.Relation:
@@ -363,9 +388,12 @@ class _Parser(ExpressionParser):
     def _table(self) -> tree.Table:
         token = self._token
         name = self._name()
-        if self._accept("."):
-            return tree.Table(token.line, token.column, name, self._name())
-        return tree.Table(token.line, token.column, None, name)
+        if not self._accept("."):
+            return tree.Table(token.line, token.column, None, name)
+        table = tree.Table(token.line, token.column, name, self._name())
+        if self._token.word == ".":
+            self._fail("a table's name of three parts")
+        return table
 
 
 def _is_at(node: tree.Node, token: Token) -> bool:

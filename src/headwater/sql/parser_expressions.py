@@ -29,7 +29,7 @@ _CALLS_WITHOUT_PARENTHESES = frozenset(
 )
 _INTERVAL_UNITS = frozenset({"SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR"})
 _WINDOW_WORDS = frozenset({"PARTITION", "ROWS", "RANGE", "GROUPS"})
-_FRAME_UNITS = frozenset({"ROWS", "RANGE", "GROUPS"})
+_FRAME_UNITS = frozenset({"ROWS", "RANGE"})
 
 
 class ExpressionParser(TypeParser, ABC):
@@ -507,9 +507,9 @@ class ExpressionParser(TypeParser, ABC):
     def _frame(self) -> tree.Frame:
         token = self._token
         if token.word not in _FRAME_UNITS:
-            self._fail()
+            self._fail("a frame of GROUPS" if token.word == "GROUPS" else "")
         self._advance()
-        unit = cast(Literal["ROWS", "RANGE", "GROUPS"], token.word)
+        unit = cast(Literal["ROWS", "RANGE"], token.word)
         if not self._accept("BETWEEN"):
             return tree.Frame(token.line, token.column, unit, self._frame_bound(), None)
         start = self._frame_bound()

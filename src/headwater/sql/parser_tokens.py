@@ -26,6 +26,17 @@ _WORDS_AFTER_OPERANDS = "AND OR IS IN LIKE BETWEEN AS FROM WHERE GROUP HAVING OR
 _ENDS_AN_OPERAND = frozenset(_SYMBOLS_AFTER_OPERANDS.split() + _WORDS_AFTER_OPERANDS.split())
 _UNICODE_ESCAPE = r"{0}(?:{0}|([0-9A-Fa-f]{{4}})|\+([0-9A-Fa-f]{{6}})|(.?))"
 
+_FOREIGN: dict[str, tuple[str, frozenset[str]]] = {
+    "AT": ("AT TIME ZONE", frozenset({"TIME"})),
+    "FETCH": ("FETCH FIRST", frozenset({"FIRST", "NEXT"})),
+    "MATCH_RECOGNIZE": ("MATCH_RECOGNIZE", frozenset({"("})),
+    "NATURAL": ("NATURAL JOIN", frozenset({"JOIN", "INNER", "LEFT", "RIGHT", "FULL"})),
+    "OFFSET": ("OFFSET", frozenset({"number"})),
+    "RECURSIVE": ("WITH RECURSIVE", frozenset()),
+    "TABLESAMPLE": ("TABLESAMPLE", frozenset({"BERNOULLI", "SYSTEM"})),
+}
+"""By the first word: what to call it, and the words, or kinds of tokens, one of which is the second."""
+
 T = TypeVar("T")
 
 
@@ -70,8 +81,17 @@ class TokenReader:
     def _next(self) -> Token:
         return self._tokens[self._at + 1]
 
-    def _fail(self) -> NoReturn:
-        raise syntax_error(self._token.line, self._token.column)
+    def _fail(self, construct: str = "") -> NoReturn:
+        raise syntax_error(self._token.line, self._token.column, construct or self._foreign())
+
+    def _foreign(self) -> str:
+        """What begins here of SQL that the dialect has not; empty for anything else.
+
+        Each is known by two words, which nothing of the dialect has side by side. Source: sql.md 9.
+        """
+        construct, words = _FOREIGN.get(self._token.word, ("", frozenset()))
+        following = self._next()
+        return construct if not words or following.word in words or following.kind in words else ""
 
     def _enter(self) -> None:
         self._budget.check()

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headwater.model.scan import ScanRequest
-from headwater.model.types import OutputColumn, SqlType
+from headwater.model.types import OutputColumn, Scalar, SqlType
 
 
 @dataclass(frozen=True, slots=True)
 class NewestFirst:
-    """A query that gives its newest rows first and no more than `rows` of them.
+    """A query that gives its newest rows first, or any, and no more than `rows` of them.
 
     All that it reads of the relation from a multiple of `width_ns` on gives its first rows, complete: if these are
     `rows`, they are the answer.
@@ -68,6 +68,14 @@ class UnloadPlan:
     query: QueryPlan
     target: UnloadTarget
     options: UnloadOptions
+
+
+UNLOAD_COLUMNS = (
+    OutputColumn("rows", Scalar.BIGINT),
+    OutputColumn("metadataFile", Scalar.VARCHAR),
+    OutputColumn("manifestFile", Scalar.VARCHAR),
+)
+"""Of the one row that every UNLOAD answers. Source: sql.md 4.7."""
 
 
 @dataclass(frozen=True, slots=True)

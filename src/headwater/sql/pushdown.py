@@ -285,9 +285,8 @@ class _FactWalker:
 
     def _request(self, scan: Scan, facts: Facts) -> ScanRequest:
         known = [(column, facts[slot.name]) for column, slot in scan.columns if slot.name in facts] if facts else []
-        dimensions = tuple(
-            DimensionIn(column.name, fact) for column, fact in known if isinstance(fact, frozenset) and _is_key(column)
-        )
+        texts = ((column.name, fact) for column, fact in known if isinstance(fact, tuple) and _is_key(column))
+        dimensions = tuple(DimensionIn(name, *each) for name, fact in texts for each in fact)
         times = (fact for column, fact in known if column == TIME and isinstance(fact, TimeRange))
         time, is_newest = next(times, ALL_TIME), scan.name in self.newest
         return ScanRequest(scan.table, self.needs.scans[scan.name], time, dimensions, is_newest)

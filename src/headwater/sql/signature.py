@@ -29,8 +29,10 @@ from headwater.model.types import Array, Field, Map, Row, Scalar, SqlType, Times
 from headwater.sql.coercion import (
     coercion_cost,
     common_type,
+    failure,
     fold_constant,
     is_comparable,
+    quoted,
     use_once,
 )
 from headwater.sql.constant import Constant, combined
@@ -42,6 +44,10 @@ class Kind(Enum):
     SCALAR = "scalar"
     AGGREGATE = "aggregate"
     WINDOW = "window"
+
+
+class NotConstant(Invalid):
+    """An argument is not constant that must be. Like every Invalid, the binder gives it its position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +100,10 @@ class Call:
     lambdas: tuple[LambdaText, ...] = ()
 
     def value(self, index: int) -> Any:
-        """The value of an argument that must be constant; None is SQL's NULL. Raises Invalid if it is not one."""
+        """The value of an argument that must be constant; None is SQL's NULL. Raises NotConstant."""
         constant = self.constants[index]
         if constant is None:
-            raise Invalid(f"Argument {index + 1} of function {self.name} must be a constant")
+            raise NotConstant(f"Argument {index + 1} of function {self.name} must be a constant")
         return constant.value
 
     def is_constant(self, index: int) -> bool:
@@ -145,6 +151,21 @@ class Resolved:
         """The call as engine SQL. `texts` are the arguments', lowered and coerced to `argument_types`."""
         assert len(texts) == len(self.argument_types)
         return self.write(tuple(texts), modifiers, tuple(lambdas))
+
+
+def failing(message: str, result: SqlType, types: Sequence[SqlType]) -> Resolved:
+    """A call of which is known already that it fails with `message`, unless an argument is NULL.
+
+    Like any other it fails the query where it is evaluated only: not in a branch that is not taken, nor over no rows,
+    nor inside TRY. It has no function's name, so that nobody takes it for one whose values they know.
+    """
+
+    def write(texts: tuple[str, ...], *_: object) -> str:
+        fault = failure(quoted(message), result)
+        there = " AND ".join(f"({text}) IS NOT NULL" for text in texts)
+        return f"CASE WHEN {there} THEN {fault} END" if there else fault
+
+    return Resolved("failure", Kind.SCALAR, result, tuple(types), write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +261,10 @@ class Signature:
     `lower` is a template of engine SQL ({0}, {1}, ... are the arguments, {all} all of them with commas) or a function
     of the call. `places` says for each lambda what its parameters are to the engine: texts over the engine's own
     parameters {0}, {1}. `fold` computes the value from the arguments' values (with the Context first if `is_timed`);
-    it raises Invalid for values it refuses. `check` looks at arguments that must be constant. `shown` and `gives` are
-    the call and its result as the row writes them, for messages and for docs/sql.md.
+    it raises Invalid for values it refuses. `check` looks at arguments that must be constant: what it refuses is a
+    fault of the text. `guard` looks at constants as an evaluation does: what it or `fold` refuses fails where the
+    call is evaluated, as a column's value does. `shown` and `gives` are the call and its result
+    as the row writes them, for messages and for docs/sql.md.
     """
 
     name: str
@@ -252,6 +275,7 @@ class Signature:
     kind: Kind
     fold: Fold | None
     check: Check | None
+    guard: Check | None
     is_timed: bool
     is_volatile: bool
     places: tuple[tuple[str, ...], ...]
@@ -276,6 +300,7 @@ def row(
     result: Result | None = None,
     fold: Fold | None = None,
     check: Check | None = None,
+    guard: Check | None = None,
     is_timed: bool = False,
     is_volatile: bool = False,
     places: tuple[tuple[str, ...], ...] | None = None,
@@ -297,6 +322,7 @@ def row(
         kind=kind,
         fold=fold,
         check=check,
+        guard=guard,
         is_timed=is_timed,
         is_volatile=is_volatile,
         places=places,
@@ -493,6 +519,14 @@ def _resolved(
         signature.check(call)
     result = signature.result(call) if callable(signature.result) else _substitute(signature.result, fit.variables)
     call = replace(call, result=result)
+    try:
+        if signature.guard:
+            signature.guard(call)
+        constant = _folded(signature, call)
+    except NotConstant:
+        raise
+    except Invalid as refused:
+        return _refused(signature, call, refused)
     return Resolved(
         name=signature.name,
         kind=signature.kind,
@@ -501,7 +535,7 @@ def _resolved(
         write=lambda texts, modifiers, lambdas: _write(
             signature.lower, replace(call, texts=texts, modifiers=modifiers, lambdas=lambdas)
         ),
-        constant=_folded(signature, call),
+        constant=constant,
         is_volatile=signature.is_volatile,
     )
 
@@ -521,6 +555,16 @@ def _folded(signature: Signature, call: Call) -> Constant | None:
         return None if None in values else fold(Context(Constant(now_ns), longest), *values)
 
     return combined(key, timed, (call.context.now, *known))
+
+
+def _refused(signature: Signature, call: Call, refused: Invalid) -> Resolved:
+    """The call with constants that it is known to refuse: with others it may not, so that the plan is for these."""
+    for constant in call.constants:
+        if constant is not None:
+            constant.pin()
+    if signature.is_timed:
+        call.context.now.pin()
+    return failing(refused.message, call.result, call.types)
 
 
 def _write(lower: Lower, call: Call) -> str:

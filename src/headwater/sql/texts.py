@@ -12,6 +12,8 @@ from fractions import Fraction
 
 from headwater.errors import Invalid
 from headwater.model.time import (
+    DATE_MAX_DAYS,
+    DATE_MIN_DAYS,
     NS_PER_DAY,
     NS_PER_HOUR,
     NS_PER_MINUTE,
@@ -63,36 +65,40 @@ _INTERVAL_UNITS_MONTHS = {"MONTH": 1, "YEAR": 12}
 def parse_timestamp(text: str) -> int:
     """Nanoseconds of `YYYY-MM-DD[ HH:MM[:SS[.f]][zone]]`, up to nine fraction digits. Raises Invalid.
 
-    The offset of a zone is applied, as Python's and pandas' texts of instants have one.
+    Blanks around it do not matter. The offset of a zone is applied, as Python's and pandas' texts of instants have one.
     """
-    return _instant(_TIMESTAMP_TEXT.fullmatch(text), text)
-
-
-def _instant(match: re.Match[str] | None, text: str) -> int:
-    """Of year, month, day, hour, minute, second, fraction, and of the zone's sign, hours and minutes."""
+    match = _TIMESTAMP_TEXT.fullmatch(text.strip(" "))
     days = _days(match[1], match[2], match[3]) if match else None
-    since_midnight = _since_midnight(*match.groups()[3:7]) if match else None
-    if match is None or days is None or since_midnight is None:
+    return _instant(days, match.groups()[3:] if match else (), text)
+
+
+def _instant(days: int | None, parts: tuple[str | None, ...], text: str) -> int:
+    """`parts`: hour, minute, second, fraction, and the zone's sign, hours and minutes."""
+    since_midnight = _since_midnight(*parts[:4]) if parts else None
+    if days is None or since_midnight is None:
         raise Invalid(f"Value cannot be cast to timestamp: {text}")
-    offset = int(match[9] or 0) * NS_PER_HOUR + int(match[10] or 0) * NS_PER_MINUTE
-    time_ns = days * NS_PER_DAY + since_midnight - (-offset if match[8] == "-" else offset)
+    offset = int(parts[5] or 0) * NS_PER_HOUR + int(parts[6] or 0) * NS_PER_MINUTE
+    time_ns = days * NS_PER_DAY + since_midnight - (-offset if parts[4] == "-" else offset)
     if not TIME_MIN_NS <= time_ns <= TIME_MAX_NS:
         raise Invalid(f"Value cannot be cast to timestamp: {text}")
     return time_ns
 
 
 def parse_date(text: str) -> int:
-    """Days since 1970 of `YYYY-MM-DD`. Raises Invalid."""
-    match = _DATE_TEXT.fullmatch(text)
-    days = _days(match[1], match[2], match[3]) if match else None
-    if days is None:
+    """Days since 1970 of `YYYY-MM-DD`, with blanks around it or not. Raises Invalid."""
+    match = _DATE_TEXT.fullmatch(text.strip(" "))
+    return _in_range(_days(match[1], match[2], match[3]) if match else None, text)
+
+
+def _in_range(days: int | None, text: str) -> int:
+    if days is None or not DATE_MIN_DAYS <= days <= DATE_MAX_DAYS:
         raise Invalid(f"Value cannot be cast to date: {text}")
     return days
 
 
 def parse_time(text: str) -> int:
     """Nanoseconds since midnight of `HH:MM[:SS[.f]]`. Raises Invalid."""
-    match = _TIME_TEXT.fullmatch(text)
+    match = _TIME_TEXT.fullmatch(text.strip(" "))
     since_midnight = _since_midnight(*match.groups()) if match else None
     if since_midnight is None:
         raise Invalid(f"Value cannot be cast to time: {text}")
@@ -194,8 +200,13 @@ def _compound(body: str, unit: str, to: str) -> tuple[int, Scalar] | None:
     return whole + fraction, Scalar.INTERVAL_DAY_TO_SECOND
 
 
+_ISO8601_DATE = re.compile(
+    r"(?P<year>\d{4})(?:-(?:(?P<month>\d{2})(?:-(?P<day>\d{2}))?|(?P<of_year>\d{3})"
+    r"|W(?P<week>\d{2})(?:-(?P<weekday>[1-7]))?))?",
+    re.ASCII,
+)
 _ISO8601 = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
+    r"([-W\d]+)(?:T(\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
     rf"(?:Z|{_OFFSET})?)?",
     re.ASCII,
 )
@@ -203,4 +214,27 @@ _ISO8601 = re.compile(
 
 def parse_iso8601_timestamp(text: str) -> int:
     """Nanoseconds of `2024-03-09T10:00:00.5+02:00`; a zone's offset is applied. Raises Invalid. Source: sql.md 6.9."""
-    return _instant(_ISO8601.fullmatch(text), text)
+    match = _ISO8601.fullmatch(text)
+    return _instant(_iso8601_days(match[1]) if match else None, match.groups()[1:] if match else (), text)
+
+
+def parse_iso8601_date(text: str) -> int:
+    """Days since 1970 of `2024-03-09`, `2024-03`, `2024`, `2024-069`, `2024-W10` or `2024-W10-6`. Raises Invalid."""
+    return _in_range(_iso8601_days(text), text) if _ISO8601_DATE.fullmatch(text) else parse_date(text)
+
+
+def _iso8601_days(text: str) -> int | None:
+    match = _ISO8601_DATE.fullmatch(text)
+    if match is None:
+        return None
+    year = int(match["year"])
+    try:
+        if match["week"]:
+            day = date.fromisocalendar(year, int(match["week"]), int(match["weekday"] or 1))
+            return day.toordinal() - _EPOCH_ORDINAL
+        if match["of_year"]:
+            days = date(year, 1, 1).toordinal() - 1 + int(match["of_year"])
+            return days - _EPOCH_ORDINAL if date.fromordinal(days).year == year else None
+    except ValueError:
+        return None
+    return _days(match["year"], match["month"] or "1", match["day"] or "1")

@@ -343,7 +343,7 @@ class FrameBound(Node):
 class Frame(Node):
     """`end` is None where only a start was written, which means up to the current row."""
 
-    unit: Literal["ROWS", "RANGE", "GROUPS"]
+    unit: Literal["ROWS", "RANGE"]
     start: FrameBound
     end: FrameBound | None
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from headwater.errors import Corrupt
 from headwater.files import Source
-from headwater.model.scan import BlockPart, Extent, Scan, ScanRequest, TimeRange
+from headwater.model.scan import BlockPart, DimensionIn, Extent, Leading, Scan, ScanRequest, TimeRange
 from headwater.model.table import MEASURE_NAME, TIME, Columns
 from headwater.storage.chunk import Chunk, Mask
 from headwater.storage.decoded import DecodedBlocks
@@ -31,7 +31,11 @@ HINTED_SERIES = 256
 """At most so many series are named to the engine as a hint for row groups."""
 
 HINTED_VALUES = 256
-"""At most so many values of what a block is sorted by are named to the engine as a hint for row groups."""
+"""At most so many values of what a block is sorted by are named to the engine as a hint for row groups; of more, the
+first and the last."""
+
+LISTED_SERIES = 50_000
+"""The values of more series than these are not looked at for such a hint."""
 
 
 def build_scan(
@@ -128,14 +132,15 @@ def _blocks(
     """The blocks that may hold what is wanted, with their replaced rows."""
     request, series, _, ordinals, floors = wanted
     ids = _hint(series, ordinals)
+    leadings = _Leadings(wanted, snapshot.columns)
     from_ns = None
     start_ns, end_ns = request.time.start_ns, request.time.end_ns
     for live, deleted in snapshot.blocks:
         # The quick look first: of years of blocks most end here.
         if live.block.end_ns < start_ns or live.block.start_ns > end_ns:
             continue
-        leading = _leading(request, live, snapshot.columns)
-        if leading is not None and not any(live.first <= value <= live.last for value in leading[1]):
+        leading = leadings.of(live)
+        if leading is not None and not leading.is_within(live.first, live.last):
             continue
         if floors is not None:
             of_block = floors.within(live.block.start_ns, live.block.end_ns)
@@ -164,11 +169,29 @@ def _hint(series: SeriesIndex, ordinals: npt.NDArray[np.intp] | None) -> tuple[i
     return tuple(sorted(series.ids.view[ordinals].tolist()))
 
 
-def _leading(request: ScanRequest, live: LiveBlock, columns: Columns) -> tuple[str, tuple[str, ...]] | None:
-    """The condition of the request on what a block is sorted by: physical name and values, sorted; None without one."""
-    sorted_by = live.block.sorted_by or MEASURE_NAME.physical
-    for condition in request.dimensions:
-        column = columns.by_name.get(condition.name)
-        if column is not None and column.physical == sorted_by and len(condition.values) <= HINTED_VALUES:
-            return sorted_by, tuple(sorted(condition.values))
-    return None
+class _Leadings:
+    """What a scan asks of the columns that blocks are sorted by."""
+
+    def __init__(self, wanted: Wanted, columns: Columns) -> None:
+        self._wanted = wanted
+        self._conditions: dict[str, DimensionIn] = {}
+        self._found: dict[str, Leading | None] = {}
+        for condition in reversed(wanted.request.dimensions):
+            column = columns.by_name.get(condition.name)
+            if column is not None:
+                self._conditions[column.physical] = condition
+
+    def of(self, live: LiveBlock) -> Leading | None:
+        """None where no condition says anything of the column."""
+        column = live.block.sorted_by or MEASURE_NAME.physical
+        if column not in self._found:
+            condition = self._conditions.get(column)
+            self._found[column] = None if condition is None else self._leading(column, condition)
+        return self._found[column]
+
+    def _leading(self, column: str, condition: DimensionIn) -> Leading | None:
+        values = self._wanted.values_of(condition.name, LISTED_SERIES) if condition.patterns else condition.values
+        if not values:
+            return None
+        few = tuple(sorted(values)) if len(values) <= HINTED_VALUES else None
+        return Leading(column, min(values), max(values), few)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from headwater.model.record import Int64s
 from headwater.model.scan import DimensionIn
 from headwater.model.series import Series
+from headwater.model.table import MEASURE_NAME
 from headwater.model.time import TIME_MAX_NS, TIME_MIN_NS
 from headwater.storage.arrays import Codes, Growable, Places
 from headwater.storage.keys import SeriesKeys, TextColumn
@@ -209,6 +210,10 @@ class SeriesIndex:
         """The values of one dimension; one that no series has is a column without values."""
         return self.dimensions.get(name) or Coded()
 
+    def coded(self, name: str) -> Coded:
+        """The values of a dimension or of `measure_name`."""
+        return self.measure_name if name == MEASURE_NAME.name else self.dimension(name)
+
     def note_types(self, ordinals: Ordinals, data_type: str) -> None:
         """Remember that these series have records of this kind of measure. Source: sql.md 4.5."""
         lacking = ordinals[self.lacking(ordinals, data_type)]
@@ -249,8 +254,7 @@ class SeriesIndex:
         count = len(self)
         chosen = np.ones(count, np.bool_)
         for condition in conditions:
-            coded = self.measure_name if condition.name == "measure_name" else self.dimensions.get(condition.name)
-            chosen &= coded.chosen(condition.values, count) if coded else np.zeros(count, np.bool_)
+            chosen &= self.coded(condition.name).chosen(condition, count)
         return chosen
 
     def measures(self) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -7,7 +7,7 @@ One thread adds, any thread may read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headwater.model.scan import DimensionIn
+from headwater.model.text_pattern import TextPattern
 from headwater.storage.arrays import Codes, Growable, Int64s, Places
 
 NONE = -1
@@ -99,6 +101,12 @@ class Texts:
         is_packed = codes < first
         packed = iter(_chunked(state).take(pa.array(codes[is_packed])).to_pylist())
         return [next(packed) if code < first else state.recent[code - first] for code in codes.tolist()]
+
+    def arrays(self) -> Iterator[pa.StringArray]:
+        """All texts in order of their codes, without putting them together."""
+        state = self._state
+        yield from state.packed
+        yield pa.array(list(state.recent), pa.string())
 
     def dictionary(self) -> pa.StringArray:
         """All texts in order of their codes."""
@@ -225,13 +233,23 @@ class Coded:
         indices = pa.array(codes, mask=codes < 0) if len(codes) and codes.min() < 0 else pa.array(codes)
         return pa.DictionaryArray.from_arrays(indices, dictionary)
 
-    def chosen(self, values: frozenset[str], count: int) -> npt.NDArray[np.bool_]:
-        """For each of `count` series, whether it has one of `values`."""
-        wanted = self.texts.find(list(values))
+    def chosen(self, condition: DimensionIn, count: int) -> npt.NDArray[np.bool_]:
+        """For each of `count` series, whether it meets the condition, which is asked of each different text once."""
+        wanted = self.texts.find(list(condition.values))
         # Texts may be added meanwhile; what is newer belongs to no series asked for.
         table = np.zeros(len(self.texts) + 2, np.bool_)
         table[wanted[(wanted >= 0) & (wanted < len(table) - 1)]] = True
+        self._match(condition.patterns, table[:-2])
         codes = self.codes.view[:count]
         chosen = np.zeros(count, np.bool_)
         chosen[: len(codes)] = table[np.minimum(codes, len(table) - 1)]
         return chosen
+
+    def _match(self, patterns: Iterable[TextPattern], table: npt.NDArray[np.bool_]) -> None:
+        """Mark the texts, by code, that match one of the patterns."""
+        for pattern in patterns:
+            start = 0
+            for texts in self.texts.arrays():
+                part = table[start : start + len(texts)]
+                part |= pattern.matched(texts)[: len(part)]
+                start += len(texts)

@@ -73,6 +73,15 @@ class Wanted(NamedTuple):
             return self.chosen[of_rows]
         return reduce(np.logical_or, [of_rows == ordinal for ordinal in self.ordinals])
 
+    def values_of(self, name: str, most: int) -> frozenset[str]:
+        """The values of a dimension, or the measure names, that the chosen series have, if these are no more than
+        `most`; none otherwise. All of them have one.
+        """
+        if self.ordinals is None or len(self.ordinals) > most:
+            return frozenset()
+        coded = self.series.coded(name)
+        return frozenset(coded.texts.take(np.unique(coded.codes_of(self.ordinals.astype(np.int32)))))
+
     def tables(self, found: Iterable[Found | None]) -> tuple[pa.Table, ...]:
         """The columns of the answer for these rows, small sets of them in one table."""
         sets = [one for one in found if one is not None]

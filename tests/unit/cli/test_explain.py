@@ -14,6 +14,17 @@ WHOLE = {"MemoryRows": 1_200, "Blocks": 7, "BlockRows": 70_000, "BlockBytes": 5_
 READ = {"MemoryRows": 30, "Blocks": 2, "BlockRows": 20_000, "BlockBytes": 900}
 
 
+def condition(**changed: Any) -> dict[str, Any]:
+    return {
+        "Name": "host",
+        "Values": ["a", "b"],
+        "ValueCount": 5,
+        "Patterns": [],
+        "PatternCount": 0,
+        **changed,
+    }
+
+
 def scan(**changed: Any) -> dict[str, Any]:
     return {
         "Relation": "scan_0",
@@ -21,8 +32,9 @@ def scan(**changed: Any) -> dict[str, Any]:
         "TableName": "cpu",
         "Columns": ["host", "time"],
         "Time": {"From": "2024-03-09 00:00:00.000000000"},
-        "Conditions": [{"Name": "host", "Values": ["a", "b"], "ValueCount": 5}],
+        "Conditions": [condition()],
         "NewestOnly": False,
+        "TriedFrom": [],
         "Table": WHOLE,
         "Read": READ,
         **changed,
@@ -62,7 +74,18 @@ def test_an_explanation_has_a_section_for_each_part() -> None:
         ({"Time": {}}, "time     all"),
         ({"Time": {"Never": True}}, "time     never: no instant can match"),
         ({"Conditions": []}, "where    any series"),
+        ({"Conditions": [condition(Values=[], ValueCount=0)]}, "where    host IN ()"),
+        (
+            {"Conditions": [condition(Values=[], ValueCount=0, Patterns=["LIKE 'a%'"], PatternCount=1), condition()]},
+            "where    host LIKE 'a%' AND host IN ('a', 'b', and 3 more)",
+        ),
+        (
+            {"Conditions": [condition(ValueCount=2, Patterns=["LIKE 'a%'", "MATCHES 'b'"], PatternCount=4)]},
+            "where    (host IN ('a', 'b') OR host LIKE 'a%' OR host MATCHES 'b' OR 2 more)",
+        ),
         ({"NewestOnly": True}, "newest   only the newest record of each series"),
+        ({"RowsEnough": 1}, "limit    1 row is enough"),
+        ({"RowsEnough": 5, "TriedFrom": ["A", "B"]}, "limit    5 rows are enough: tried first from A, from B"),
     ],
 )
 def test_what_a_scan_is_not_asked_is_said(changed: dict[str, Any], line: str) -> None:

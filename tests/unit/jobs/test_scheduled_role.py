@@ -118,7 +118,7 @@ def test_who_may_read_is_told_what_is_missing(ruled: Ruled, instance: Instance) 
     for table in ("db.missing", "nowhere.cpu"):
         said = refusal(instance, Invalid, MEANS.replace("db.cpu", table))
         database, name = table.split(".")
-        assert f"The table '{name}' does not exist in database '{database}' at line 1:" in said
+        assert f"Requested table '{name}' not found for identifier '{database}.{name}' at line 1:" in said
 
 
 def test_a_query_without_a_table_needs_select_values(ruled: Ruled, instance: Instance) -> None:

@@ -74,6 +74,35 @@ def test_rows_of_other_series_are_not_read(instance: Instance) -> None:
     assert (scan.read.memory_rows, scan.read.blocks) == (0, DAYS)
 
 
+def test_what_a_text_looks_like_is_asked_of_the_series(instance: Instance) -> None:
+    scan = scan_of(instance, "SELECT host FROM ops.cpu WHERE regexp_like(host, '^[ac]$')")
+    assert [pattern.shown for condition in scan.request.dimensions for pattern in condition.patterns] == [
+        "MATCHES '^[ac]$'"
+    ]
+    assert (scan.read.memory_rows, scan.read.blocks) == (0, DAYS)
+    assert scan_of(instance, "SELECT host FROM ops.cpu WHERE host LIKE 'c%'").read == Extent(0, 0, 0, 0)
+
+
+def test_a_query_that_ends_early_is_tried_on_its_newest_part(instance: Instance) -> None:
+    newest_ns = NOW_NS
+    starts = (newest_ns - 600 * NS_PER_S, newest_ns - 7_200 * NS_PER_S, newest_ns - 86_400 * NS_PER_S)
+    for query in ("SELECT host FROM ops.cpu LIMIT 3", "SELECT time FROM ops.cpu ORDER BY time DESC LIMIT 3"):
+        scan = scan_of(instance, query)
+        assert (scan.rows_enough, scan.tried_from_ns) == (3, starts)
+        assert scan.read.blocks == DAYS
+    others = instance.queries.explain("SELECT a.host FROM ops.cpu a, ops.cpu b LIMIT 3").scans
+    assert [(scan.rows_enough, scan.tried_from_ns) for scan in others] == [(None, ())] * 2
+    alone = scan_of(instance, "SELECT host FROM ops.cpu WHERE time > ago(1m) LIMIT 3")
+    assert (alone.rows_enough, alone.tried_from_ns) == (3, ())
+
+
+def test_rows_of_a_query_that_ends_early_are_as_many_as_there_are(instance: Instance) -> None:
+    total = 2 * DAYS + 2
+    for limit, expected in ((1, 1), (4, 4), (7, 7), (total, total), (100, total)):
+        answer = instance.queries.run("me", f"SELECT host, time FROM ops.cpu LIMIT {limit}")
+        assert answer.output_rows == expected
+
+
 def test_a_series_that_is_nowhere_reads_nothing(instance: Instance) -> None:
     assert scan_of(instance, "SELECT host FROM ops.cpu WHERE host = 'c'").read == Extent(0, 0, 0, 0)
 

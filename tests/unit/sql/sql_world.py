@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from headwater.engine.engine import Engine
 from headwater.model.limits import Limits
-from headwater.model.scan import Scan, ScanRequest
+from headwater.model.scan import DimensionIn, Scan, ScanRequest
 from headwater.model.table import Column, ColumnKind, Columns, MeasureType, TableId
 from headwater.model.time import NS_PER_MINUTE, NS_PER_S
 from headwater.model.types import Array, Row, Scalar, SqlType, Timeseries
@@ -149,7 +149,12 @@ _ARROW = {
 def meets(request: ScanRequest, record: Record) -> bool:
     """Whether a record meets the conditions of a request: what a scan must answer at least."""
     in_time = request.time.start_ns <= record["time"] <= request.time.end_ns
-    return in_time and all(record.get(condition.name) in condition.values for condition in request.dimensions)
+    return in_time and all(_has(condition, record.get(condition.name)) for condition in request.dimensions)
+
+
+def _has(condition: DimensionIn, value: str | None) -> bool:
+    texts = pa.array([] if value is None else [value], pa.string())
+    return value in condition.values or any(pattern.matched(texts).any() for pattern in condition.patterns)
 
 
 def scan(request: ScanRequest, *, is_tight: bool) -> Scan:

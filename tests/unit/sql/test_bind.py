@@ -23,7 +23,7 @@ CASES = {
     "SELECT time, time FROM ops.metrics": "time timestamp, time timestamp",
     "SELECT * FROM (SELECT 1, 2 AS b)": "_col0 integer, b integer",
     "SELECT * FROM (VALUES (1, 'a')) AS t(x, y)": "x integer, y varchar",
-    "VALUES (1, 'a'), (2.5, NULL)": "_col0 double, _col1 varchar",
+    "SELECT * FROM (VALUES (1, 'a'), (2.5, NULL))": "_col0 double, _col1 varchar",
     "SELECT 1 AS a UNION SELECT 2 AS b": "a integer",
     "WITH c(x) AS (SELECT 1 AS a) SELECT * FROM c": "x integer",
     "WITH c AS (SELECT measure_value::double FROM ops.metrics) SELECT c.measure_value::double FROM c": (

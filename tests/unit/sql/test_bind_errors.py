@@ -16,9 +16,9 @@ CASES = {
     "SELECT nope FROM ops.metrics": "line 1:8: Column 'nope' does not exist",
     "SELECT time\nFROM ops.metrics m\nWHERE m.nope = 1": "line 3:7: Column 'm.nope' does not exist",
     "SELECT * FROM abc.sampleDB": "Requested database 'abc' not found for identifier 'abc.sampleDB' at line 1:15",
-    'SELECT * FROM ops."no"': "The table 'no' does not exist in database 'ops' at line 1:15",
+    'SELECT * FROM ops."no"': "Requested table 'no' not found for identifier 'ops.no' at line 1:15",
     "SHOW TABLES FROM nope": "Requested database 'nope' not found for identifier 'nope' at line 1:1",
-    "DESCRIBE ops.nope": "The table 'nope' does not exist in database 'ops' at line 1:1",
+    "DESCRIBE ops.nope": "Requested table 'nope' not found for identifier 'ops.nope' at line 1:1",
     f"SELECT n {T} WHERE n = 1 AND 3h": (
         "line 1:60: Right side of logical expression must evaluate to a boolean (actual: interval day to second): "
     ),

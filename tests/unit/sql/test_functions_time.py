@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
-from evaluation import CONTEXT, NOW_NS, Value, big, call, date, interval, null, same, time, ts
+from evaluation import CONTEXT, ENGINE, NOW_NS, Value, big, call, date, interval, null, same, time, ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import Invalid, QueryFailed
-from headwater.model.time import timestamp_text
+from headwater.model.time import DATE_RANGE, TIMESTAMP_RANGE, timestamp_text
 from headwater.model.types import Scalar
 from headwater.sql import functions
 from headwater.sql.constant import Constant
+from headwater.sql.texts import parse_duration
 
 T = "2024-03-09 07:08:09.123456789"
 NOW_MS = NOW_NS // 10**6 * 10**6
@@ -193,18 +195,14 @@ REFUSED: list[tuple[Any, ...]] = [
         "Unexpected parameters (timestamp, interval year to month) for function bin."
         " Expected: bin(timestamp, interval day to second)",
     ),
-    ("bin", ts(T), interval("0s"), "bin interval must be greater than zero"),
     ("bin", "soon", interval("1s"), "Value cannot be cast to timestamp: soon"),
     ("date_trunc", "fortnight", ts(T), "'fortnight' is not a valid TIMESTAMP field"),
     ("date_add", "hour", 1, date("2024-01-01"), "Cannot add hour, minutes or seconds to a date"),
     ("date_diff", "hour", date("2024-01-01"), date("2024-01-02"), "'hour' is not a valid DATE field"),
     ("date_diff", "day", time("01:00"), time("02:00"), "'day' is not a valid TIME field"),
-    ("parse_duration", "5hours", "Unknown time unit: hours"),
-    ("parse_duration", "soon", "Cannot parse duration: soon"),
     ("date_format", ts(T), "%D", "%D not supported in date format string"),
     ("date_parse", "x", "%v", "The format has a field that can only be written, not read"),
     ("format_datetime", ts(T), "yyyy b", "Illegal pattern component: b"),
-    ("from_milliseconds", big(2**62), "Timestamp is out of range"),
 ]  # fmt: skip
 
 
@@ -216,25 +214,56 @@ def test_refused_before_the_run(example: tuple[Any, ...]) -> None:
     assert fault.value.message.startswith(expected)
 
 
+LAST = ts("2262-04-11 23:47:16.854775807")
+FIRST = ts("1677-09-21 00:12:44")
+
 FAULTS: list[tuple[Any, ...]] = [
     ("bin", ts(T), interval("0s"), "bin interval must be greater than zero"),
-    ("from_milliseconds", big(2**62), "bigint multiplication overflow: 4611686018427387904 * 1000000"),
+    ("from_milliseconds", big(2**62), TIMESTAMP_RANGE),
+    ("from_milliseconds", big(-9_223_372_036_855), TIMESTAMP_RANGE),
+    ("from_unixtime", 1e300, TIMESTAMP_RANGE),
+    ("from_unixtime", float("nan"), TIMESTAMP_RANGE),
+    ("from_unixtime", -9_223_372_036.9, TIMESTAMP_RANGE),
+    ("date_add", "second", big(10_000_000_000), ts(T), TIMESTAMP_RANGE),
+    ("date_add", "week", big(2**63 - 1), ts(T), TIMESTAMP_RANGE),
+    ("date_add", "year", big(-(2**63)), ts(T), TIMESTAMP_RANGE),
+    ("date_add", "month", 1, LAST, TIMESTAMP_RANGE),
+    ("date_add", "second", -1, FIRST, TIMESTAMP_RANGE),
+    ("date_add", "day", 1, date("2262-04-11"), DATE_RANGE),
+    ("date_add", "week", big(2**62), date("2024-01-01"), DATE_RANGE),
+    ("date_add", "quarter", big(2**62), date("2024-01-01"), DATE_RANGE),
+    ("date_trunc", "week", FIRST, TIMESTAMP_RANGE),
+    ("date_trunc", "hour", FIRST, TIMESTAMP_RANGE),
+    ("date_trunc", "year", date("1677-09-21"), DATE_RANGE),
+    ("last_day_of_month", LAST, DATE_RANGE),
+    ("from_iso8601_date", "2262-04-12", "Value cannot be cast to date: 2262-04-12"),
+    ("parse_duration", "5hours", "Unknown time unit: hours"),
 ]
 
 
+@pytest.mark.parametrize("example", FAULTS, ids=lambda e: f"{e[0]}{e[1:-1]}"[:60])
+def test_fault_of_a_column(example: tuple[Any, ...]) -> None:
+    name, *given_, expected = example
+    with pytest.raises(QueryFailed) as fault:
+        call(name, *given_, columns=True)
+    assert fault.value.message == expected
+
+
 def test_fault_of_a_run() -> None:
-    for name, *given_, expected in FAULTS:
-        with pytest.raises(QueryFailed) as fault:
-            call(name, *given_, columns=True)
-        assert fault.value.message == expected
     with pytest.raises(QueryFailed, match='Invalid format: "2024-13-01"'):
         call("date_parse", "2024-13-01", "%Y-%m-%d")
     with pytest.raises(QueryFailed, match='Invalid format: "x"'):
         call("date_parse", "x", "%Y-%m-%d")
 
 
+INSTANTS = st.integers(-(2**63) + 2 * 10**17, 2**63 - 2 * 10**17)
+ANY_INSTANTS = st.integers(-(2**63), 2**63 - 1)
+UNITS = st.sampled_from(["millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"])
+COUNTS = st.integers(-20_000, 20_000) | st.integers(-(2**63), 2**63 - 1)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.integers(-(2**63) + 2 * 10**17, 2**63 - 2 * 10**17), st.sampled_from(["second", "day", "week", "quarter"]))
+@given(INSTANTS, st.sampled_from(["second", "day", "week", "quarter"]))
 def test_engine_truncates_as_folding_does(time_ns: int, unit: str) -> None:
     """The engine's macros and sql/calendar compute the same, for any instant."""
     instant = Value(time_ns, Scalar.TIMESTAMP)
@@ -251,6 +280,76 @@ def test_engine_adds_months_as_folding_does(time_ns: int, months: int) -> None:
     found = call("date_add", "month", months, instant, columns=True)
     assert call("date_add", "month", months, instant) == found
     assert timestamp_text(found)[10:] == timestamp_text(time_ns)[10:]
+
+
+def outcome(name: str, *given_: Any) -> Any:
+    """What a call of columns gives, or the message of its fault; constants give the same."""
+
+    def found(columns: bool) -> Any:
+        try:
+            return call(name, *given_, columns=columns)
+        except QueryFailed as fault:
+            return fault.message
+
+    assert found(columns=True) == found(columns=False)
+    return found(columns=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANY_INSTANTS, UNITS, COUNTS)
+def test_whole_range_is_computed_in_columns_as_in_constants(time_ns: int, unit: str, count: int) -> None:
+    """Up to the first and the last instant and date, with one text for what lies beyond."""
+    instant, day_ = Value(time_ns, Scalar.TIMESTAMP), Value(time_ns // 86_400_000_000_000, Scalar.DATE)
+    added = outcome("date_add", unit, big(count), instant)
+    assert isinstance(added, int) or added == TIMESTAMP_RANGE
+    outcome("date_trunc", unit, instant)
+    if unit in ("day", "week", "month", "quarter", "year"):
+        outcome("date_add", unit, big(count), day_)
+        outcome("date_trunc", unit, day_)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ANY_INSTANTS, ANY_INSTANTS, UNITS)
+def test_differences_span_the_whole_range(start: int, end: int, unit: str) -> None:
+    found = call("date_diff", unit, Value(start, Scalar.TIMESTAMP), Value(end, Scalar.TIMESTAMP), columns=True)
+    assert (found > 0) <= (end > start)
+    assert call("date_diff", unit, Value(end, Scalar.TIMESTAMP), Value(start, Scalar.TIMESTAMP), columns=True) == -found
+    if found:
+        assert outcome("date_add", unit, big(found), Value(start, Scalar.TIMESTAMP)) <= max(start, end)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dates(min_value=dt.date(1678, 1, 1), max_value=dt.date(2261, 12, 31)))
+def test_every_form_of_an_iso_date(day_: dt.date) -> None:
+    year, week, weekday = day_.isocalendar()
+    whole = outcome("from_iso8601_date", day_.isoformat())
+    assert outcome("from_iso8601_date", f"{year:04}-W{week:02}-{weekday}") == whole
+    assert outcome("from_iso8601_date", f"{day_:%Y-%j}") == whole
+    assert outcome("from_iso8601_date", f"{year:04}-W{week:02}") == whole - weekday + 1
+    assert outcome("from_iso8601_timestamp", f"{day_:%Y-%j}T01") == whole * 86_400 * 10**9 + 3_600 * 10**9
+
+
+@pytest.mark.parametrize("text", ["2024-W00", "2024-W53", "2023-366", "2024-000", "2024-13", "0000", "2024-W10-8", "x"])
+def test_no_iso_date(text: str) -> None:
+    assert outcome("from_iso8601_date", text) == f"Value cannot be cast to date: {text}"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.decimals(0, 10**6, places=9) | st.integers(0, 10**20),
+    st.sampled_from(["ns", "us", "ms", "s", "minute", "H", " day"]),
+)
+def test_durations_of_columns_are_those_of_constants(number: Any, unit: str) -> None:
+    text = f"{number if isinstance(number, int) else f'{number:f}'}{unit}"
+    lowered = functions.resolve("parse_duration", [Scalar.VARCHAR], [None], CONTEXT).lower([f"'{text}'"])
+    try:
+        column = ENGINE.run(f"SELECT {lowered} AS n", {}, timeout_s=20).column("n")[0].as_py()
+    except QueryFailed:
+        column = None
+    try:
+        assert parse_duration(text)[0] == column
+    except Invalid:
+        assert column is None
 
 
 def _constants(*values: Any) -> list[Any]:

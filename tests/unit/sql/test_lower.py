@@ -130,7 +130,7 @@ CASES: dict[str, list[Any]] = {
     f"SELECT k, (SELECT sum(x) FROM UNNEST(a) AS u(x)) FROM {LISTS}": [(1, 15), (2, None), (3, None)],
     f"SELECT sum((SELECT max(n) FROM {N} WHERE n <= k)) FROM {AB}": [(3,)],
     # VALUES
-    "VALUES 1, 2": [(1,), (2,)],
+    "SELECT * FROM (VALUES 1, 2)": [(1,), (2,)],
     "SELECT * FROM (VALUES ((1, 'a')), (2, NULL)) AS t(x, y)": [(1, "a"), (2, None)],
     "SELECT * FROM (VALUES TIMESTAMP '1970-01-01', '1970-01-02') AS t(x)": [(0,), (86_400 * S,)],
     # UNNEST. Source: sql.md 4.2

@@ -1,4 +1,4 @@
-"""Which queries are ordered by time backwards and end after some rows: for them a part of the time may be enough."""
+"""Which queries end after some rows, the newest or any: for them a part of the time may be enough."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ BINS = "SELECT bin(time, 1m) AS b, max(measure_value::double) FROM ops.metrics"
             3,
         ),
         ("SELECT DISTINCT time FROM ops.metrics ORDER BY time DESC LIMIT 2", 1, 2),
+        ("SELECT * FROM ops.metrics LIMIT 10", 1, 10),
+        ("SELECT upper(az) FROM ops.metrics WHERE hostname LIKE 'a%' AND measure_value::double > 3 LIMIT 1", 1, 1),
         (f"{BINS} GROUP BY bin(time, 1m) ORDER BY b DESC LIMIT 5", NS_PER_MINUTE, 5),
         (f"{BINS} WHERE time < ago(1h) GROUP BY 1, hostname ORDER BY 1 DESC, hostname LIMIT 5", NS_PER_MINUTE, 5),
         (f"{BINS} GROUP BY 1 HAVING count(*) > 2 ORDER BY bin(time, 1m) DESC LIMIT 1", NS_PER_MINUTE, 1),
@@ -39,7 +41,12 @@ def test_these_are(text: str, width_ns: int, rows: int) -> None:
         "SELECT * FROM ops.metrics ORDER BY time DESC",
         "SELECT * FROM ops.metrics ORDER BY time DESC LIMIT 0",
         "SELECT * FROM ops.metrics ORDER BY hostname, time DESC LIMIT 10",
-        "SELECT * FROM ops.metrics LIMIT 10",
+        "SELECT DISTINCT az FROM ops.metrics LIMIT 10",
+        "SELECT count(*) FROM ops.metrics LIMIT 10",
+        "SELECT az, count(*) FROM ops.metrics GROUP BY az LIMIT 10",
+        "SELECT row_number() OVER () FROM ops.metrics LIMIT 10",
+        "SELECT * FROM (SELECT * FROM ops.metrics ORDER BY time) LIMIT 10",
+        "SELECT * FROM ops.metrics UNION ALL SELECT * FROM ops.metrics LIMIT 10",
         "SELECT *, row_number() OVER (ORDER BY time) FROM ops.metrics ORDER BY time DESC LIMIT 10",
         "SELECT a.time FROM ops.metrics a, ops.metrics b ORDER BY a.time DESC LIMIT 10",
         "SELECT hostname, max(time) AS t FROM ops.metrics GROUP BY 1 ORDER BY t DESC LIMIT 3",

@@ -109,7 +109,14 @@ def test_the_columns_of_a_union_are_of_no_table() -> None:
 def test_what_is_prepared_is_a_query() -> None:
     with pytest.raises(Invalid, match="line 1:1: Only queries can be prepared"):
         prepared("SHOW DATABASES")
-    assert types("UNLOAD (SELECT 1 FROM ops.metrics WHERE time > @t) TO 's3://bucket/a'") == {"t": "timestamp"}
+    text = "UNLOAD (SELECT 1 FROM ops.metrics WHERE time > @t) TO 's3://bucket/a'"
+    assert types(text) == {"t": "timestamp"}
+    columns = Compiler(Catalog(), LIMITS).prepare(text, NOW).columns
+    assert [(column.name, str(column.type), column.table, column.is_aliased) for column in columns] == [
+        ("rows", "bigint", None, False),
+        ("metadataFile", "varchar", None, False),
+        ("manifestFile", "varchar", None, False),
+    ]
 
 
 def test_names_and_types_are_checked() -> None:

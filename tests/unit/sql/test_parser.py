@@ -21,6 +21,12 @@ _SCRIPT = Path(__file__).with_name("worked_examples.sql").read_text()
 WORKED_EXAMPLES = [statement + ";" for statement in re.split(r";$", _SCRIPT, flags=re.MULTILINE)[:-1]]
 
 
+def inner(text: str) -> t.Query:
+    """A query that is no statement by itself."""
+    (table,) = query(f"WITH a AS ({text}) SELECT 1").with_tables
+    return table.query
+
+
 def query(text: str) -> t.Query:
     statement = parse(text, LIMITS)
     assert isinstance(statement, t.Query)
@@ -277,7 +283,7 @@ def test_subqueries_of_every_kind() -> None:
 @pytest.mark.parametrize("operator", ["=", "<>", "<", "<=", ">", ">="])
 @pytest.mark.parametrize(("word", "quantifier"), [("ALL", "ALL"), ("any", "ANY"), ("SOME", "ANY")])
 def test_quantified_comparisons(operator: str, word: str, quantifier: str) -> None:
-    expected = t.Quantified(0, 0, operator, quantifier, number(5), query("VALUES 1, 2"))
+    expected = t.Quantified(0, 0, operator, quantifier, number(5), inner("VALUES 1, 2"))
     assert expression(f"5 {operator} {word} (VALUES 1, 2)") == expected
 
 
@@ -391,11 +397,11 @@ CURRENT_ROW = t.FrameBound(0, 0, "CURRENT ROW", None)
             t.Frame(0, 0, "RANGE", CURRENT_ROW, t.FrameBound(0, 0, "UNBOUNDED FOLLOWING", None)),
         ),
         (
-            "GROUPS BETWEEN a + 1 PRECEDING AND 2 FOLLOWING",
+            "ROWS BETWEEN a + 1 PRECEDING AND 2 FOLLOWING",
             t.Frame(
                 0,
                 0,
-                "GROUPS",
+                "ROWS",
                 t.FrameBound(0, 0, "PRECEDING", arithmetic("+", A, number(1))),
                 t.FrameBound(0, 0, "FOLLOWING", number(2)),
             ),
@@ -520,7 +526,10 @@ def test_set_operations_join_from_the_left_and_intersect_binds_tighter(text: str
 
 def test_values_stand_bare_or_in_parentheses() -> None:
     pair = t.RowConstructor(0, 0, (number(1), string("a")))
-    assert query("VALUES 1, (2), (1, 'a'), ((1, 'a'))").body == t.Values(0, 0, (number(1), number(2), pair, pair))
+    values = t.Values(0, 0, (number(1), number(2), pair, pair))
+    assert expression("EXISTS (VALUES 1, (2), (1, 'a'), ((1, 'a')))") == t.Exists(
+        0, 0, t.Query(0, 0, (), values, (), None)
+    )
 
 
 # Relations
@@ -536,7 +545,7 @@ TA, TB, TC = (t.Table(0, 0, None, letter) for letter in "abc")
         ("d.t x (p, q)", t.Aliased(0, 0, t.Table(0, 0, "d", "t"), "x", ("p", "q"))),
         ("(SELECT 1)", t.SubqueryRelation(0, 0, one())),
         ("(SELECT 1) x", t.Aliased(0, 0, t.SubqueryRelation(0, 0, one()), "x", ())),
-        ("(VALUES 1) AS t(v)", t.Aliased(0, 0, t.SubqueryRelation(0, 0, query("VALUES 1")), "t", ("v",))),
+        ("(VALUES 1) AS t(v)", t.Aliased(0, 0, t.SubqueryRelation(0, 0, inner("VALUES 1")), "t", ("v",))),
         ("(WITH x AS (SELECT 1) SELECT 1)", t.SubqueryRelation(0, 0, query("WITH x AS (SELECT 1) SELECT 1"))),
         ("((SELECT 1))", t.SubqueryRelation(0, 0, one())),
         ("((SELECT 1) ORDER BY 1)", t.SubqueryRelation(0, 0, query("(SELECT 1) ORDER BY 1"))),
@@ -645,11 +654,11 @@ REFUSED = [
     ("SELECT a IS TRUE", 1, 13),
     ("SELECT a NOT b", 1, 14),
     ("SELECT a IN ()", 1, 14),
-    ("SELECT time AT TIME ZONE 'UTC'", 1, 16),
+    ("SELECT time AT TIME ZONE 'UTC'", 1, 13),
     ("SELECT * FROM t WHERE a AT TIME ZONE 'UTC'", 1, 25),
     ("SELECT * FROM t LIMIT 5 OFFSET 5", 1, 25),
     ("SELECT * FROM t ORDER BY a OFFSET 5", 1, 28),
-    ("SELECT * FROM t OFFSET 5", 1, 24),
+    ("SELECT * FROM t OFFSET 5", 1, 17),
     ("SELECT * FROM t ORDER BY a FETCH FIRST 5 ROWS ONLY", 1, 28),
     ("SELECT * FROM t LIMIT 1.5", 1, 23),
     ("SELECT * FROM t LIMIT 9223372036854775808", 1, 23),
@@ -719,7 +728,7 @@ REFUSED = [
     ("SELECT 1 GROUP BY", 1, 18),
     ("SELECT 1 ORDER BY a NULLS", 1, 26),
     ("SELECT 1 UNION", 1, 15),
-    ("VALUES", 1, 7),
+    ("SELECT 1 IN (VALUES)", 1, 20),
     ("SELECT @", 1, 8),
     ("SHOW", 1, 5),
     ("SHOW VIEWS", 1, 6),
@@ -739,7 +748,33 @@ REFUSED = [
 def test_the_first_token_that_does_not_fit_is_reported(text: str, line: int, column: int) -> None:
     with pytest.raises(Invalid) as caught:
         parse(text, LIMITS)
-    assert caught.value.message == f"The query syntax is invalid at line {line}:{column}"
+    place, _, construct = caught.value.message.partition(": ")
+    assert place == f"The query syntax is invalid at line {line}:{column}"
+    assert not construct or construct.endswith(" is not supported")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "construct"),
+    [
+        ("SELECT 1 OFFSET 1", "1:10", "OFFSET"),
+        ("SELECT a FROM d.t AS b OFFSET 5", "1:24", "OFFSET"),
+        ("SELECT 1 FETCH NEXT 1 ROW ONLY", "1:10", "FETCH FIRST"),
+        ("SELECT 1 WHERE a AT TIME ZONE 'UTC' = b", "1:18", "AT TIME ZONE"),
+        ("SELECT 1 FROM d.t MATCH_RECOGNIZE (PATTERN (a))", "1:19", "MATCH_RECOGNIZE"),
+        ("SELECT 1 FROM d.t, LATERAL (SELECT 1)", "1:20", "LATERAL"),
+        ("SELECT 1 FROM d.t NATURAL LEFT JOIN d.t", "1:19", "NATURAL JOIN"),
+        ("SELECT 1 FROM a.b.c", "1:18", "a table's name of three parts"),
+        ("SELECT sum(a) OVER (GROUPS 1 PRECEDING)", "1:21", "a frame of GROUPS"),
+        ("explain SELECT 1", "1:1", "EXPLAIN"),
+        ("VALUES 1", "1:1", "VALUES as a statement"),
+        ("UNLOAD ((VALUES 1) LIMIT 1) TO 'x'", "1:10", "VALUES as a statement"),
+        ("SELECT 1 WHERE a = ?", "1:20", "a parameter without a name"),
+    ],
+)
+def test_what_is_known_of_other_dialects_is_named_behind_the_place(text: str, place: str, construct: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse(text, LIMITS)
+    assert caught.value.message == f"The query syntax is invalid at line {place}: {construct} is not supported"
 
 
 # Limits
@@ -777,7 +812,7 @@ NESTS = {
     "with": ("", "WITH a AS (", "SELECT 1", ") SELECT 1", ""),
     "branches": ("", "SELECT 1 UNION (", "SELECT 1", ")", ""),
     "statements": ("", "(", "SELECT 1", ")", ""),
-    "values": ("", "VALUES (", "1", ")", ""),
+    "values": ("SELECT * FROM (", "VALUES (", "1", ")", ")"),
     "grouping sets": ("SELECT 1 ", "GROUP BY GROUPING SETS ((1, (SELECT 1 ", "", ")))", ""),
     "not": ("SELECT ", "NOT ", "a", "", ""),
     "signs": ("SELECT ", "- ", "a", "", ""),

@@ -172,7 +172,7 @@ def windows(depth: int) -> st.SearchStrategy[Any]:
         ),
         make(t.FrameBound, st.sampled_from(["PRECEDING", "FOLLOWING"]), e),
     )
-    frame = make(t.Frame, st.sampled_from(["ROWS", "RANGE", "GROUPS"]), bound, maybe(bound))
+    frame = make(t.Frame, st.sampled_from(["ROWS", "RANGE"]), bound, maybe(bound))
     return make(t.Window, maybe(names), some(e, 0), some(sort_items(depth), 0), maybe(frame))
 
 
@@ -274,6 +274,14 @@ statements = st.one_of(
 )
 
 
+def is_statement(statement: t.Statement) -> bool:
+    """VALUES is a query, but no statement and nothing to unload."""
+    body: object = statement.query if isinstance(statement, t.Unload) else statement
+    while isinstance(body, t.Query):
+        body = body.body
+    return not isinstance(body, t.Values)
+
+
 def assert_reads_back(statement: t.Statement) -> None:
     text = to_text(statement)
     assert parse(text, LIMITS) == statement, text
@@ -287,7 +295,7 @@ def test_an_expression_reads_back_as_the_same_tree(expression: t.Expression) -> 
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
-@given(statements)
+@given(statements.filter(is_statement))
 def test_a_statement_reads_back_as_the_same_tree(statement: t.Statement) -> None:
     assert_reads_back(statement)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,7 +94,14 @@ def test_each_reference_to_a_table_is_a_scan() -> None:
         ("time > ago(1h) OR az = 'a'", None, None),
         ("NOT time > ago(1h)", None, None),
         ("time > ago(1h) AND (az = 'a' OR time < now())", NOW - NS_PER_HOUR + 1, None),
-        ("bin(time, 1h) = now()", NOW - NS_PER_HOUR, NOW + NS_PER_HOUR),
+        ("bin(time, 1h) = now()", NOW, NOW + NS_PER_HOUR - 1),
+        ("bin(time, 1h) = ago(1m)", 1, 0),
+        ("bin(time, 1h) >= bin(ago(5h), 1h)", NOW - 5 * NS_PER_HOUR, None),
+        ("bin(time, 1h) > ago(90m)", NOW - NS_PER_HOUR, None),
+        ("bin(time, 1h) < now()", None, NOW - 1),
+        ("bin(bin(time, 1h), 1d) = date_trunc('day', now())", NOON - 12 * NS_PER_HOUR, NOON + 12 * NS_PER_HOUR - 1),
+        ("bin(time, 1h) <= from_nanoseconds(0)", None, NS_PER_HOUR - 1),
+        ("bin(time, 1h) >= from_nanoseconds(0)", 1 - NS_PER_HOUR, None),
         ("date_trunc('day', time) >= now()", NOW - NS_PER_DAY, None),
         ("cast(time AS date) = DATE '2024-03-09'", NOON - 12 * NS_PER_HOUR, NOON + 12 * NS_PER_HOUR - 1),
         ("date(time) >= DATE '2024-03-09'", NOON - 12 * NS_PER_HOUR, None),
@@ -219,6 +228,22 @@ def test_uses_of_a_with_query_ask_for_the_union_of_their_rows() -> None:
 
 # Laws
 
+
+@given(
+    st.sampled_from(["=", "<", "<=", ">", ">="]),
+    st.integers(-40, 40),
+    st.sampled_from([1, 2, 7, 10]),
+    st.lists(st.integers(-60, 60), min_size=20),
+)
+def test_instants_of_bins_are_exact(symbol: str, bound: int, width: int, instants: list[int]) -> None:
+    asked = where(f"bin(time, {width}ns) {symbol} from_nanoseconds({bound})").time
+    for instant in instants:
+        # A bin is called by its end that is nearer to 1970.
+        label = abs(instant) // width * width * (1 if instant >= 0 else -1)
+        meets = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[symbol]
+        assert (asked.start_ns <= instant <= asked.end_ns) == meets(label, bound)
+
+
 _FACTS = st.dictionaries(
     st.sampled_from("ab"), st.builds(TimeRange, st.integers(-3, 3), st.integers(-3, 3)), max_size=2
 )
@@ -253,6 +278,10 @@ _CONDITIONS = [
     "x.az IS NULL",
     "NOT y.az = 'eu-1'",
     "y.hostname IS NOT NULL",
+    "x.hostname LIKE 'web-_1'",
+    "y.hostname LIKE '%3'",
+    "regexp_like(x.hostname, '-0[12]')",
+    "starts_with(y.az, 'eu')",
 ]
 _SMALL = "(SELECT * FROM ops.metrics WHERE time > ago(6h))"
 _KINDS = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]

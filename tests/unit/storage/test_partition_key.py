@@ -13,7 +13,7 @@ import pytest
 from headwater.config import StorageSettings
 from headwater.engine.engine import Engine
 from headwater.files import Source, SourceFile
-from headwater.model.scan import DimensionIn, Scan
+from headwater.model.scan import DimensionIn, Leading, Scan
 from headwater.model.series import Series
 from support.block_rows import block_rows
 from support.stores import NOW_NS, StoreFolder, records
@@ -72,7 +72,7 @@ def test_one_value_is_in_few_row_groups(folder: StoreFolder):
     assert (block.sorted_by, block.rows) == (partition, HOSTS * ROWS_A_HOST)
     scan = folder.scan(dimensions=(DimensionIn("host", frozenset({"h03"})),))
     (part,) = scan.blocks
-    assert part.leading == (("host", ("h03",)) if partition else None)
+    assert part.leading == (Leading("host", "h03", "h03", ("h03",)) if partition else None)
     named = pq.ParquetFile(SourceFile(part.open())).metadata.metadata.get(b"headwater.sorted_by")
     assert named == (b"host" if partition else None)
     needed, every = groups_to_read(scan, "h03")

@@ -25,7 +25,8 @@ def aggregated(call: Call, function: str, arguments: str, condition: str = "", o
     `condition` restricts the rows further; `order_by` is for arguments whose order the function itself decides.
     """
     asked = call.modifiers
-    order = order_by or asked.order_by
+    # A sum needs no order, and beside DISTINCT the engine takes none of what the function makes of its arguments.
+    order = order_by or ("" if asked.distinct and function != "list" else asked.order_by)
     inside = f"{'DISTINCT ' if asked.distinct else ''}{arguments}"
     inside += f" ORDER BY {order}" if order else ""
     inside += " IGNORE NULLS" if asked.ignore_nulls else ""

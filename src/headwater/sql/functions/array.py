@@ -21,12 +21,28 @@ from headwater.sql.coercion import (
     quoted,
     use_once,
 )
-from headwater.sql.functions.limits import ELEMENTS, ELEMENTS_MESSAGE, TEXT_BYTES, TEXT_MESSAGE, joined, limited
+from headwater.sql.functions.limits import (
+    ELEMENT_BYTES,
+    ELEMENTS,
+    ELEMENTS_MESSAGE,
+    TEXT_BYTES,
+    TEXT_MESSAGE,
+    checked,
+    fits,
+    is_small,
+    joined,
+    limited,
+    weight,
+    within,
+)
 from headwater.sql.operators import element_template
 from headwater.sql.signature import Call, Signature, row
 
 REPEATED = 10_000
 """The longest array that `repeat` makes. Source: Trino."""
+
+_SOUGHT_BYTES = 64
+"""About what an element takes while its like are sought."""
 
 _BOTH_THERE = "{0} IS NOT NULL AND {1} IS NOT NULL"
 
@@ -41,7 +57,9 @@ def _element(call: Call) -> SqlType:
 def _first_of_each(array: str) -> Callable[[Call], str]:
     def lower(call: Call) -> str:
         distinct = f"hw_without({array}, {literal([], call.result)})"
-        return limited(use_once(_of_both(distinct) if len(call.texts) > 1 else distinct, call.texts), call.result)
+        length = " + ".join(f"len({{{place}}})" for place in range(len(call.texts)))
+        fitting = f"CASE WHEN {fits(f'({length}) * {_SOUGHT_BYTES}')} THEN {distinct} END"
+        return limited(use_once(_of_both(fitting) if len(call.texts) > 1 else fitting, call.texts), call.result)
 
     return lower
 
@@ -68,10 +86,14 @@ def _joined(call: Call) -> str:
 
 
 def _concatenated(call: Call) -> str:
-    text = call.texts[0]
-    for following in call.texts[1:]:
+    places = [f"{{{place}}}" for place in range(len(call.texts))]
+    size = f"({' + '.join(f'len({place})' for place in places)})"
+    text = within(places[0], size, ELEMENTS)
+    for following in places[1:]:
         text = f"list_concat({text}, {following})"
-    return limited(f"CASE WHEN {' AND '.join(f'{one} IS NOT NULL' for one in call.texts)} THEN {text} END", call.result)
+    bytes_ = " + ".join(weight(place, call.result) for place in places)
+    made = checked(text, call.result, size=size, bytes_=f"({bytes_})")
+    return use_once(f"CASE WHEN {' AND '.join(f'{one} IS NOT NULL' for one in places)} THEN {made} END", call.texts)
 
 
 def _element_at(call: Call) -> str:
@@ -82,14 +104,19 @@ def _repeated(call: Call) -> str:
     array = Array(call.types[0])
     few = failure(quoted("count argument of repeat function must be greater than or equal to 0"), array)
     many = failure(quoted(f"count argument of repeat function must be less than or equal to {REPEATED}"), array)
-    guard = ""
+    guard, one = "", "{0}"
     if call.types[0] in (VARCHAR, Scalar.VARBINARY, Scalar.JSON):
         guard = f" WHEN strlen({{0}}) * {{1}} > {TEXT_BYTES} THEN {failure(quoted(TEXT_MESSAGE), array)}"
+        one = within("{0}", "strlen({0}) * {1}")
     elif isinstance(call.types[0], Array | Map | Timeseries):
         guard = f" WHEN len({{0}}) * {{1}} > {ELEMENTS} THEN {failure(quoted(ELEMENTS_MESSAGE), array)}"
+        one = within("{0}", "len({0}) * {1}", ELEMENTS)
+    if not is_small(call.types[0]):
+        made_bytes = f"{weight('{0}', call.types[0])} * {{1}}"
+        guard += f" WHEN NOT ({fits(made_bytes)}) THEN NULL"
     template = (
         f"CASE WHEN {{1}} IS NULL THEN NULL WHEN {{1}} < 0 THEN {few} WHEN {{1}} > {REPEATED} THEN {many}{guard}"
-        f" ELSE list_resize(CAST([] AS {engine_type(array)}), {{1}}, {{0}}) END"
+        f" ELSE list_resize(CAST([] AS {engine_type(array)}), {within('{1}', '{1}', REPEATED)}, {one}) END"
     )
     return use_once(template, call.texts)
 
@@ -113,8 +140,11 @@ def _slice(call: Call) -> str:
 
 def _zipped(call: Call) -> str:
     fields = ", ".join(f"f{i} := zipped[{i + 1}]" for i in range(len(call.texts)))
-    rows = f"list_transform(list_zip({', '.join(call.texts)}), lambda zipped: struct_pack({fields}))"
-    return f"CASE WHEN {' AND '.join(f'{text} IS NOT NULL' for text in call.texts)} THEN {rows} END"
+    places = [f"{{{place}}}" for place in range(len(call.texts))]
+    rows = f"list_transform(list_zip({', '.join(places)}), lambda zipped: struct_pack({fields}))"
+    bytes_ = " + ".join(weight(place, kind) for place, kind in zip(places, call.types, strict=True))
+    there = " AND ".join(f"{place} IS NOT NULL" for place in places)
+    return use_once(f"CASE WHEN {there} THEN CASE WHEN {fits(f'({bytes_})')} THEN {rows} END END", call.texts)
 
 
 # ------------------------------------------------------------------------------------------- sequence
@@ -125,8 +155,8 @@ _DIRECTION = (
 )
 
 
-def _check_step(call: Call) -> None:
-    """A step of zero is refused before the query runs where it can be. Source of the text: Trino."""
+def _guard_step(call: Call) -> None:
+    """The engine divides by a constant step before it looks at the condition around it. Source of the text: Trino."""
     if call.is_constant(2) and call.value(2) == 0:
         raise Invalid("step must not be zero")
 
@@ -139,7 +169,7 @@ def _guarded(call: Call, step: str, count: str, made: str, kind: SqlType) -> str
         f" WHEN {step} = 0 THEN {failure(quoted('step must not be zero'), kind)}"
         f" WHEN ({step} > 0 AND {{1}} < {{0}}) OR ({step} < 0 AND {{1}} > {{0}})"
         f" THEN {failure(quoted(_DIRECTION), kind)}"
-        f" WHEN {count} >= {limit} THEN {many} ELSE {made} END"
+        f" WHEN {count} >= {limit} THEN {many} ELSE {made.format(stop=within('{1}', count, limit))} END"
     )
 
 
@@ -152,14 +182,14 @@ def _sequence(call: Call) -> str:
     elif len(texts) == 2:
         texts = (*texts, literal(86_400_000_000_000, BIGINT))
     count = f"({{1}}::HUGEINT - {{0}}) // {step}"
-    made = f"generate_series({{0}}, {{1}}, {step})"
+    made = f"generate_series({{{{0}}}}, {{stop}}, {step.replace('{', '{{').replace('}', '}}')})"
     return use_once(_guarded(call, step, count, made, call.result), texts)
 
 
 def _sequence_of_months(call: Call) -> str:
     count = "hw_months_between({0}, {1}) // {2}"
-    steps = f"generate_series(0::BIGINT, {count})"
-    made = f"list_transform({steps}, lambda n: hw_add_months({{0}}, n * {{2}}))"
+    steps = "generate_series(0::BIGINT, hw_months_between({{0}}, {stop}) // {{2}})"
+    made = f"list_transform({steps}, lambda n: hw_add_months({{{{0}}}}, n * {{{{2}}}}))"
     return use_once(_guarded(call, "{2}", count, made, Array(TIMESTAMP)), call.texts)
 
 
@@ -169,12 +199,22 @@ def _sequence_of_months(call: Call) -> str:
 def _ngrams(call: Call) -> str:
     few = failure(quoted("N must be positive"), call.result)
     many = failure(quoted(ELEMENTS_MESSAGE), call.result)
-    starts = "generate_series(1, greatest(len({0}) - {1} + 1, 1))"
     run = "list_select({0}, generate_series(place, place - 1 + least({1}, len({0}))))"
+    size = "len({0}) * least({1}, len({0}))"
+    starts = f"generate_series(1, greatest({within('len({0})', size, ELEMENTS)} - {{1}} + 1, 1))"
     return use_once(
         f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL WHEN {{1}} <= 0 THEN {few}"
-        f" WHEN len({{0}}) * least({{1}}, len({{0}})) > {ELEMENTS} THEN {many}"
-        f" ELSE list_transform({starts}, lambda place: {run}) END",
+        f" WHEN {size} > {ELEMENTS} THEN {many}"
+        f" WHEN {fits(f'{size} * {2 * ELEMENT_BYTES}')} THEN list_transform({starts}, lambda place: {run}) END",
+        call.texts,
+    )
+
+
+def _flattened(call: Call) -> str:
+    size = "list_sum(list_transform({0}, lambda one: len(one)))"
+    bytes_ = weight("{0}", call.types[0])
+    return use_once(
+        checked(f"flatten({within('{0}', f'coalesce({size}, 0)', ELEMENTS)})", call.result, size=size, bytes_=bytes_),
         call.texts,
     )
 
@@ -237,7 +277,7 @@ _BEYOND = (
     row("combinations(array(T), bigint) -> array(array(T))", _COMBINATIONS, source="Trino"),
     row(
         "flatten(array(array(T))) -> array(T)",
-        lambda call: limited(f"flatten({call.texts[0]})", call.result),
+        _flattened,
         source="Trino",
     ),
     row("ngrams(array(T), bigint) -> array(array(T))", _ngrams, source="Trino"),
@@ -282,18 +322,18 @@ ROWS = (
     row("repeat(T, bigint) -> array(T)", _repeated, source="6.6"),
     row("reverse(array(T)) -> array(T)", "list_reverse({0})", source="6.6"),
     row("sequence(bigint, bigint) -> array(bigint)", _sequence, source="6.6"),
-    row("sequence(bigint, bigint, bigint) -> array(bigint)", _sequence, check=_check_step, source="6.6"),
+    row("sequence(bigint, bigint, bigint) -> array(bigint)", _sequence, guard=_guard_step, source="6.6"),
     row("sequence(timestamp, timestamp) -> array(timestamp)", _sequence, source="6.6"),
     row(
         "sequence(timestamp, timestamp, interval day to second) -> array(timestamp)",
         _sequence,
-        check=_check_step,
+        guard=_guard_step,
         source="6.6",
     ),
     row(
         "sequence(timestamp, timestamp, interval year to month) -> array(timestamp)",
         _sequence_of_months,
-        check=_check_step,
+        guard=_guard_step,
         source="6.6; Trino for the step",
     ),
     row(

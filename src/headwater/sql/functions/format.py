@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from headwater.errors import Invalid
-from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
+from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, ZONE_HOURS
 from headwater.sql.coercion import TIMESTAMP, VARCHAR, failure, literal, quoted, use_once
 from headwater.sql.signature import Call, Signature, row
 
@@ -101,7 +101,8 @@ _CODES["T"] = (*_CODES["H"], Text(":"), *_CODES["i"], Text(":"), *_CODES["s"])
 _CODES["r"] = (*_CODES["h"], Text(":"), *_CODES["i"], Text(":"), *_CODES["s"], Text(" "), *_CODES["p"])
 _UNSUPPORTED_CODES = "DUuVwX"
 
-_ZONE = "Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}"
+_ZONE = f"{'|'.join(sorted(ZONE_HOURS, reverse=True))}|[+-][0-9]{{2}}:?[0-9]{{2}}"
+"""Longer names first, so that none is taken for one that it starts with."""
 
 
 def _by_width(number: str, part: str, short: str, long: str) -> Callable[[int], Field]:
@@ -114,7 +115,18 @@ def _by_width(number: str, part: str, short: str, long: str) -> Callable[[int], 
 
 
 def _zone_offset(width: int) -> Field:
-    return Field("'+00:00'" if width == 2 else "'+0000'", _ZONE, "zone")
+    """`+0000`, `+00:00`, or the zone's name."""
+    return Field({1: "'+0000'", 2: "'+00:00'"}.get(width, "'UTC'"), _ZONE, "zone")
+
+
+def _quarter(width: int) -> Field:
+    """`1`, `01`, `Q1`, `1st quarter`. It cannot be read."""
+    number = f"quarter({_DATE})"
+    if width <= 2:
+        return _number(number, width)
+    if width == 3:
+        return Field(f"('Q' || CAST({number} AS VARCHAR))")
+    return Field(f"(['1st', '2nd', '3rd', '4th'])[{number}] || ' quarter'")
 
 
 _LETTERS: dict[str, Callable[[int], Field]] = {
@@ -128,6 +140,8 @@ _LETTERS: dict[str, Callable[[int], Field]] = {
     "e": lambda width: _number(f"isodow({_DATE})", width),
     "E": lambda width: _name("%a" if width <= 3 else "%A"),
     "D": lambda width: _number(f"dayofyear({_DATE})", width, "day_of_year", digits=3),
+    "Q": _quarter,
+    "q": _quarter,
     "M": _by_width(f"month({_DATE})", "month", "%b", "%B"),
     "L": _by_width(f"month({_DATE})", "month", "%b", "%B"),
     "d": lambda width: _number(f"day({_DATE})", width, "day"),
@@ -258,7 +272,7 @@ def _instant(parts: list[str]) -> str:
         hour = "CAST(part.hour_from_one AS BIGINT) % 24"
     minute, second = number("minute", "0"), number("second", "0")
     fraction = "CAST(rpad(part.fraction, 9, '0') AS BIGINT)" if "fraction" in parts else "0"
-    zone = "hw_offset(CASE WHEN part.zone IN ('UTC', 'GMT') THEN 'Z' ELSE part.zone END)" if "zone" in parts else "0"
+    zone = "hw_zone(part.zone)" if "zone" in parts else "0"
     return (
         f"CASE WHEN {hour} < 24 AND {minute} < 60 AND {second} < 60 THEN TRY_CAST(CAST(hw_days({date}) AS HUGEINT)"
         f" * {NS_PER_DAY} + ({hour}) * {NS_PER_HOUR} + {minute} * {NS_PER_MINUTE} + {second} * {NS_PER_S}"

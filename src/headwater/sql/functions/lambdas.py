@@ -10,7 +10,7 @@ from headwater.errors import Invalid
 from headwater.model.patterns import GROUPS_NAMED, Pattern
 from headwater.model.types import Array, Map, Scalar, SqlType, Timeseries
 from headwater.sql.coercion import engine_type, failure, literal, made_map, quoted, use_once
-from headwater.sql.functions.limits import limited
+from headwater.sql.functions.limits import checked, limited, transformed
 from headwater.sql.signature import Call, LambdaText, Signature, row
 
 STATE, ITEM = "s", "x"
@@ -37,11 +37,11 @@ def _filtered(call: Call) -> str:
 
 
 def _transformed(call: Call) -> str:
-    if not isinstance(call.types[0], Timeseries):
-        return f"list_transform({call.texts[0]}, {call.lambdas[0]})"
-    name, body = call.lambdas[0].parameters[0], call.lambdas[0].body
-    point = f"lambda {name}: struct_pack(t := {name}.f0, v := {body})"
-    return f"list_transform({_elements(call.texts[0], call.types[0])}, {point})"
+    if isinstance(call.result, Array):
+        return transformed(call.texts[0], call.lambdas[0], call.result.element)
+    assert isinstance(call.result, Timeseries)
+    point = f"struct_pack(t := {call.lambdas[0].parameters[0]}.f0, v := {{0}})"
+    return transformed(_elements(call.texts[0], call.types[0]), call.lambdas[0], call.result.value, point)
 
 
 # ---------------------------------------------------------------------------------------------- reduce
@@ -103,12 +103,10 @@ def _matched(call: Call) -> str:
 
 def _zipped(call: Call) -> str:
     """The shorter array is filled up with NULLs."""
-    zipped = f"list_transform(list_zip({{0}}, {{1}}), {_escaped(call.lambdas[0])})"
+    assert isinstance(call.result, Array)
+    zipped = transformed("list_zip(\2, \3)", call.lambdas[0], call.result.element)
+    zipped = _in_template(zipped).replace("\2", "{0}").replace("\3", "{1}")
     return use_once(f"CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN {zipped} END", call.texts)
-
-
-def _escaped(text: LambdaText) -> str:
-    return _in_template(str(text))
 
 
 SORTED_ELEMENTS = 1_000
@@ -147,16 +145,15 @@ def _filtered_map(call: Call) -> str:
 
 
 def _with_keys(call: Call) -> str:
-    name = call.lambdas[0].parameters[0]
-    entry = f"lambda {name}: struct_pack(f0 := {call.lambdas[0].body}, f1 := {name}.f1)"
     assert isinstance(call.result, Map)
-    return made_map(f"list_transform({call.texts[0]}, {entry})", call.result)
+    entry = f"struct_pack(f0 := {{0}}, f1 := {call.lambdas[0].parameters[0]}.f1)"
+    return made_map(transformed(call.texts[0], call.lambdas[0], call.result.key, entry), call.result)
 
 
 def _with_values(call: Call) -> str:
-    name = call.lambdas[0].parameters[0]
-    entry = f"lambda {name}: struct_pack(f0 := {name}.f0, f1 := {call.lambdas[0].body})"
-    return f"list_transform({call.texts[0]}, {entry})"
+    assert isinstance(call.result, Map)
+    entry = f"struct_pack(f0 := {call.lambdas[0].parameters[0]}.f0, f1 := {{0}})"
+    return transformed(call.texts[0], call.lambdas[0], call.result.value, entry)
 
 
 def _zipped_maps(call: Call) -> str:
@@ -219,13 +216,18 @@ def _replaced(call: Call) -> str:
     if not found:
         found, own = [f"regexp_extract_all({text}, {by})"], literal([], Array(Scalar.VARCHAR))
     groups = f"list_transform(list_zip({', '.join(found)}), lambda own: {own})"
-    said = f"list_transform({groups}, {call.lambdas[0]})"
+    said = transformed(groups, call.lambdas[0], Scalar.VARCHAR)
     cut = f"struct_pack(pieces := string_split_regex({text}, {by}), said := {said})"
-    joined = (
-        "CASE WHEN list_count(cut.said) = len(cut.said) THEN array_to_string(list_transform("
-        "list_zip(cut.pieces, list_append(cut.said, '')), lambda pair: pair[1] || pair[2]), '') END"
+    size = f"(strlen({text}) + list_sum(list_transform(cut.said, lambda one: strlen(one))))"
+    joined = checked(
+        "array_to_string(list_transform("
+        "list_zip(cut.pieces, list_append(cut.said, '')), lambda pair: pair[1] || pair[2]), '')",
+        Scalar.VARCHAR,
+        size=size,
+        bytes_=size,
     )
-    return f"list_transform([{cut}], lambda cut: {joined})[1]"
+    whole = f"CASE WHEN list_count(cut.said) = len(cut.said) THEN {joined} END"
+    return f"list_transform([{cut}], lambda cut: {whole})[1]"
 
 
 _TRUTH = "function(T, boolean)"

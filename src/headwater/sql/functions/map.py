@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from headwater.model.types import Map
 from headwater.sql.coercion import engine_type, failure, made_map, quoted, use_once
-from headwater.sql.functions.limits import limited
+from headwater.sql.functions.limits import fits, limited
 from headwater.sql.signature import Call, row
+
+ENTRY_BYTES = 64
+"""About what an entry takes while keys are sorted and compared."""
+
+_FITS = fits(f"len({{0}}) * {ENTRY_BYTES}")
 
 
 def _made(call: Call) -> str:
@@ -15,7 +20,7 @@ def _made(call: Call) -> str:
     made = made_map(pairs, call.result)
     return use_once(
         "CASE WHEN {0} IS NULL OR {1} IS NULL THEN NULL"
-        f" WHEN len({{0}}) <> len({{1}}) THEN {lengths} ELSE {made} END",
+        f" WHEN len({{0}}) <> len({{1}}) THEN {lengths} WHEN {_FITS} THEN {made} END",
         call.texts,
     )
 
@@ -24,7 +29,7 @@ def _from_entries(call: Call) -> str:
     assert isinstance(call.result, Map)
     null = failure(quoted("map entry cannot be null"), call.result)
     made = made_map("{0}", call.result)
-    return use_once(f"CASE WHEN list_count({{0}}) < len({{0}}) THEN {null} ELSE {made} END", call.texts)
+    return use_once(f"CASE WHEN list_count({{0}}) < len({{0}}) THEN {null} WHEN {_FITS} THEN {made} END", call.texts)
 
 
 MULTIMAP_ENTRIES = 100_000
@@ -38,7 +43,7 @@ def _multimap(call: Call) -> str:
     return use_once(
         f"CASE WHEN list_count({{0}}) < len({{0}}) THEN {null}"
         f" WHEN list_count(list_transform({{0}}, lambda entry: entry.f0)) < len({{0}}) THEN {null_key}"
-        f" WHEN len({{0}}) > {MULTIMAP_ENTRIES} THEN {many} ELSE hw_multimap({{0}}) END",
+        f" WHEN len({{0}}) > {MULTIMAP_ENTRIES} THEN {many} WHEN {_FITS} THEN hw_multimap({{0}}) END",
         call.texts,
     )
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from headwater.errors import Invalid
 from headwater.model.patterns import GROUPS_NAMED, Pattern, check_splits, replacement
+from headwater.model.types import Scalar
 from headwater.sql.coercion import literal, quoted, use_once
-from headwater.sql.functions.limits import limited
+from headwater.sql.functions.limits import SMALL_BYTES, checked, fits, within
 from headwater.sql.signature import Call, Check, Signature, row
 
 
@@ -25,6 +26,12 @@ def _check_pattern(call: Call) -> None:
 
 
 def _check_group(call: Call) -> None:
+    """The pattern, and that the group is constant."""
+    _pattern(call)
+    call.value(2)
+
+
+def _guard_group(call: Call) -> None:
     pattern, group = _pattern(call), call.value(2)
     if group is None:
         return
@@ -36,7 +43,7 @@ def _check_group(call: Call) -> None:
         raise Invalid(f"Group {group} is not supported: the last one is {GROUPS_NAMED}")
 
 
-def _check_replacement(call: Call) -> None:
+def _guard_replacement(call: Call) -> None:
     pattern = _pattern(call)
     if pattern is not None and call.is_constant(2) and call.value(2) is not None:
         replacement(call.value(2), pattern)
@@ -80,11 +87,33 @@ def _replace(call: Call) -> str:
     elif len(call.texts) > 2:
         by = f"arrow_replacement({call.texts[1]}, {by})"
     pattern = _written(call, f"arrow_pattern({call.texts[1]})")
-    return limited(f"regexp_replace({call.texts[0]}, {pattern}, {by}, 'g')", call.result)
+    return use_once(_REPLACED, [call.texts[0], pattern, by])
 
 
-def _row(text: str, lower: str | Callable[[Call], str], check: Check, source: str = "6.8") -> Signature:
-    return row(text, _on_pattern(lower) if isinstance(lower, str) else lower, check=check, source=source)
+_CUT_BYTES = 8
+"""So many bytes a byte of a text may take that is cut into pieces."""
+
+_CUT_FITS = fits(f"strlen({{0}}) * {_CUT_BYTES}")
+_REPLACED_MOST = "(strlen({0}) + 1) * greatest(strlen({2}), 1)"
+_REPLACED_BYTES = (
+    f"CASE WHEN {_REPLACED_MOST} > {SMALL_BYTES} THEN strlen({{0}}) * (1 + len(regexp_extract_all({{2}}, '\\\\')))"
+    f" + strlen({{2}}) * CASE WHEN {_CUT_FITS} THEN len(regexp_extract_all({{0}}, {{1}})) END ELSE 0 END"
+)
+"""At most so many: the texts of all matches together are as long as the text, and each group's in them may be said as
+often as there are backslashes. Matches are counted only where there may be many."""
+
+_REPLACED = (
+    f"list_transform([{_REPLACED_BYTES}], lambda size: "
+    + checked(f"regexp_replace({within('{0}', 'size')}, {{1}}, {{2}}, 'g')", Scalar.VARCHAR, size="size", bytes_="size")
+    + ")[1]"
+)
+
+
+def _row(
+    text: str, lower: str | Callable[[Call], str], check: Check, source: str = "6.8", guard: Check | None = None
+) -> Signature:
+    written = _on_pattern(lower) if isinstance(lower, str) else lower
+    return row(text, written, check=check, guard=guard, source=source)
 
 
 _EXTRACT = "CASE WHEN regexp_matches({0}, {1}) THEN regexp_extract({0}, {1}) END"
@@ -95,15 +124,21 @@ _FIRST_GROUP = "(regexp_extract_all({0}, {1}, {2}))[1]"
 ROWS = (
     _row("regexp_like(varchar, varchar) -> boolean", "regexp_matches({0}, {1})", _check_pattern),
     _row("regexp_extract(varchar, varchar) -> varchar", _EXTRACT, _check_pattern),
-    _row("regexp_extract(varchar, varchar, integer) -> varchar", _on_pattern(_FIRST_GROUP, _GROUP), _check_group),
+    _row(
+        "regexp_extract(varchar, varchar, integer) -> varchar",
+        _on_pattern(_FIRST_GROUP, _GROUP),
+        _check_group,
+        guard=_guard_group,
+    ),
     _row("regexp_extract_all(varchar, varchar) -> array(varchar)", "regexp_extract_all({0}, {1})", _check_pattern),
     _row(
         "regexp_extract_all(varchar, varchar, integer) -> array(varchar)",
         _on_pattern("regexp_extract_all({0}, {1}, {2})", _GROUP),
         _check_group,
+        guard=_guard_group,
     ),
     _row("regexp_replace(varchar, varchar) -> varchar", _replace, _check_pattern),
-    _row("regexp_replace(varchar, varchar, varchar) -> varchar", _replace, _check_replacement),
+    _row("regexp_replace(varchar, varchar, varchar) -> varchar", _replace, _check_pattern, guard=_guard_replacement),
     _row(
         "regexp_split(varchar, varchar) -> array(varchar)",
         _on_pattern("CASE WHEN {1} IS NOT NULL THEN string_split_regex({0}, {1}) END", "arrow_pattern_to_split({1})"),

@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from headwater.errors import Invalid
 from headwater.model.types import Array, Scalar, SqlType
-from headwater.sql.coercion import BIGINT, DOUBLE, INTEGER, VARCHAR, failure, is_castable, literal, lower_cast, quoted
-from headwater.sql.functions.limits import checked, joined, limited
+from headwater.sql.coercion import (
+    BIGINT,
+    DOUBLE,
+    INTEGER,
+    VARCHAR,
+    failure,
+    is_castable,
+    literal,
+    lower_cast,
+    quoted,
+    use_once,
+)
+from headwater.sql.functions.limits import (
+    ELEMENT_BYTES,
+    ELEMENTS,
+    SMALL_BYTES,
+    checked,
+    fits,
+    joined,
+    limited,
+    within,
+)
 from headwater.sql.signature import Call, row
 
 SPACES = (
@@ -22,8 +42,18 @@ _SHORT_PADDING = 100
 _IS_CODE_POINT = "{0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111"
 
 
+_FOUND = "((strlen({0}) - strlen(replace({0}, {1}, ''))) // greatest(strlen({1}), 1))"
+"""How often a text that is not empty is found in another."""
+
+PIECE_BYTES = 8
+"""So many bytes a byte of a text may take that is cut into pieces."""
+
+
 def _concat(call: Call) -> str:
-    return f"({' || '.join(call.texts)})"
+    places = [f"{{{place}}}" for place in range(len(call.texts))]
+    size = f"({' + '.join(f'strlen({place})' for place in places)})"
+    made = f"{within(places[0], size)} || {' || '.join(places[1:])}" if len(places) > 1 else places[0]
+    return use_once(checked(made, VARCHAR, size=size, bytes_=size), call.texts)
 
 
 def _trim(name: str) -> str:
@@ -32,26 +62,35 @@ def _trim(name: str) -> str:
 
 def _padded(engine: str) -> str:
     """Long paddings by whole repetitions, which is many times faster than the engine's own, character by character."""
+    count = f"({within('{1}', '{1}', PADDED_CHARACTERS)})"
     size = failure(f"concat('Target length must be in the range [0..{PADDED_CHARACTERS}]')", VARCHAR)
     padding = failure(quoted("Padding string must not be empty"), VARCHAR)
     return (
         f"CASE WHEN {{1}} < 0 OR {{1}} > {PADDED_CHARACTERS} THEN {size} WHEN {{2}} = '' THEN {padding}"
-        f" WHEN {{1}} <= length({{0}}) + {_SHORT_PADDING} THEN {engine}({{0}}, {{1}}::INTEGER, {{2}})"
-        f" ELSE {'{0} || ' if engine == 'rpad' else ''}"
-        "substr(repeat({2}, ({1} - length({0})) // length({2}) + 1), 1, {1} - length({0}))"
+        f" WHEN {{1}} <= length({{0}}) + {_SHORT_PADDING} THEN {engine}({{0}}, {count}::INTEGER, {{2}})"
+        f" WHEN {fits('strlen({0}) + {1} * strlen({2}) // greatest(length({2}), 1)')}"
+        f" THEN {'{0} || ' if engine == 'rpad' else ''}"
+        f"substr(repeat({{2}}, ({count} - length({{0}})) // length({{2}}) + 1), 1, {count} - length({{0}}))"
         f"{' || {0}' if engine == 'lpad' else ''} END"
     )
 
 
 def _replaced(by: str) -> str:
     """An empty text is found before every character and at the end, as in Trino."""
-    every = f"list_transform(string_split({{0}}, ''), lambda character: character || {by})"
-    everywhere = f"{by} || CASE WHEN {{0}} = '' THEN '' ELSE array_to_string({every}, '') END"
-    made = f"CASE WHEN {{1}} = '' THEN {everywhere} ELSE replace({{0}}, {{1}}, {by}) END"
     if by == "''":
-        return made
+        return "CASE WHEN {1} = '' THEN {0} ELSE replace({0}, {1}, '') END"
     # At most so many bytes: what is found is one byte long at least, and every place between characters may be one.
-    return checked(made, VARCHAR, size=f"(strlen({{0}}) + 1) * greatest(strlen({by}), 1)")
+    most = f"(strlen({{0}}) + 1) * greatest(strlen({by}), 1)"
+    found = f"CASE WHEN {{1}} = '' THEN length({{0}}) + 1 ELSE {_FOUND} END"
+    size = (
+        f"CASE WHEN {most} > {SMALL_BYTES} THEN strlen({{0}}) + (strlen({by}) - strlen({{1}})) * ({found}) ELSE 0 END"
+    )
+    text = within("{0}", size)
+    every = f"list_transform(string_split({text}, ''), lambda character: character || {by})"
+    everywhere = f"{by} || CASE WHEN {{0}} = '' THEN '' ELSE array_to_string({every}, '') END"
+    made = f"CASE WHEN {{1}} = '' THEN {everywhere} ELSE replace({text}, {{1}}, {by}) END"
+    bytes_ = f"CASE WHEN {{1}} = '' THEN {PIECE_BYTES} * strlen({{0}}) ELSE 0 END + {size}"
+    return checked(made, VARCHAR, size=size, bytes_=bytes_)
 
 
 def _joined_with(call: Call) -> str:
@@ -109,6 +148,14 @@ _NO_CODE_POINT = failure("concat('Not a valid Unicode code point: ', {0})", VARC
 _NO_DELIMITER = failure(quoted("The delimiter may not be the empty string"), Array(VARCHAR))
 _LIMIT_FAULT = failure(quoted("Limit must be positive"), Array(VARCHAR))
 _PIECES = "string_split({0}, {1})"
+_PIECES_COUNT = f"CASE WHEN strlen({{0}}) > {SMALL_BYTES // 16} THEN {_FOUND} + 1 ELSE 0 END"
+_SPLIT = checked(
+    f"string_split({within('{0}', _PIECES_COUNT, ELEMENTS)}, {{1}})",
+    Array(VARCHAR),
+    size=_PIECES_COUNT,
+    bytes_=f"{_PIECES_COUNT} * {ELEMENT_BYTES} + strlen({{0}})",
+)
+_CUT_FITS = fits(f"strlen({{0}}) * {PIECE_BYTES}")
 
 ROWS = (
     row(
@@ -143,7 +190,11 @@ ROWS = (
         "arrow_split_to_multimap({all})",
         source="Trino",
     ),
-    row("translate(varchar, varchar, varchar) -> varchar", "translate({all})", source="Trino"),
+    row(
+        "translate(varchar, varchar, varchar) -> varchar",
+        f"CASE WHEN {fits('strlen({0}) * 2')} THEN translate({{all}}) END",
+        source="Trino",
+    ),
     row("hamming_distance(varchar, varchar) -> bigint", "arrow_hamming_distance({0}, {1})", source="6.5"),
     row("length(varchar) -> bigint", "length({0})", source="6.5"),
     row("levenshtein_distance(varchar, varchar) -> bigint", _LEVENSHTEIN, source="6.5"),
@@ -151,8 +202,9 @@ ROWS = (
     # The engine makes one capital of a sharp s; Java leaves it.
     row(
         "upper(varchar) -> varchar",
-        "CASE WHEN contains({0}, 'ß') THEN"
-        " array_to_string(list_transform(string_split({0}, 'ß'), lambda piece: upper(piece)), 'ß') ELSE upper({0}) END",
+        f"CASE WHEN contains({{0}}, 'ß') THEN CASE WHEN {_CUT_FITS} THEN"
+        " array_to_string(list_transform(string_split({0}, 'ß'), lambda piece: upper(piece)), 'ß') END"
+        " ELSE upper({0}) END",
         source="6.5",
     ),
     row("lpad(varchar, bigint, varchar) -> varchar", _padded("lpad"), source="6.5"),
@@ -164,12 +216,13 @@ ROWS = (
     row("replace(varchar, varchar, varchar) -> varchar", _replaced("{2}"), source="6.5"),
     row(
         "reverse(varchar) -> varchar",
-        "CASE WHEN {0} IS NOT NULL THEN array_to_string(list_reverse(string_split({0}, '')), '') END",
+        "CASE WHEN {0} IS NOT NULL THEN"
+        f" CASE WHEN {_CUT_FITS} THEN array_to_string(list_reverse(string_split({{0}}, '')), '') END END",
         source="6.5",
     ),
     row(
         "split(varchar, varchar) -> array(varchar)",
-        f"CASE WHEN {{1}} = '' THEN {_NO_DELIMITER} WHEN {{1}} IS NOT NULL THEN {_PIECES} END",
+        f"CASE WHEN {{1}} = '' THEN {_NO_DELIMITER} WHEN {{1}} IS NOT NULL THEN {_SPLIT} END",
         source="6.5",
     ),
     row(

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headwater.errors import Invalid
-from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
+from headwater.model.time import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, TIME_MAX_NS
 from headwater.model.types import Scalar
 from headwater.sql import calendar
-from headwater.sql.calendar import UNITS_MONTHS, UNITS_NS, in_time_range
+from headwater.sql.calendar import UNITS_MONTHS, UNITS_NS, in_date_range, in_time_range
 from headwater.sql.coercion import DATE, TIMESTAMP, failure, literal, quoted, use_once
 from headwater.sql.signature import Call, Context, Signature, row
-from headwater.sql.texts import parse_date, parse_duration, parse_iso8601_timestamp, parse_timestamp
+from headwater.sql.texts import parse_date, parse_duration, parse_iso8601_date, parse_iso8601_timestamp, parse_timestamp
 
 UNITS = (*UNITS_NS, *UNITS_MONTHS)
 SUB_DAY_UNITS = ("millisecond", "second", "minute", "hour")
@@ -52,7 +52,7 @@ def _now_rows() -> list[Signature]:
 
 
 def _ago(call: Call) -> str:
-    return f"({literal(_now(call.context), TIMESTAMP)} - {call.texts[0]})"
+    return use_once(f"hw_plus({literal(_now(call.context), TIMESTAMP)}, 0 - {{0}})", call.texts)
 
 
 # ------------------------------------------------------------------------------------------------ bin
@@ -81,7 +81,7 @@ def _folded_bin(time_ns: int, interval_ns: int) -> int:
 
 
 def unit_of(call: Call, allowed: tuple[str, ...], what: str) -> str | None:
-    """The unit that the first argument names, in lower case; None for NULL. Raises Invalid."""
+    """The unit that the first argument, a constant, names, in lower case; None for NULL. Raises Invalid."""
     value = call.value(0)
     if value is None:
         return None
@@ -91,42 +91,124 @@ def unit_of(call: Call, allowed: tuple[str, ...], what: str) -> str | None:
     return unit
 
 
-def _check_unit(allowed: tuple[str, ...], what: str) -> Callable[[Call], None]:
-    return lambda call: _no_answer(unit_of(call, allowed, what))
+def _unit_rows() -> list[Signature]:
+    """`date_trunc`, `date_add` and `date_diff`, by unit: see `_by_unit` for the templates."""
+    return [
+        _by_unit(
+            "date_trunc(varchar, timestamp) -> timestamp",
+            {unit: _truncated(unit) for unit in UNITS},
+            "TIMESTAMP",
+            lambda unit, time_ns: calendar.truncate(unit.lower(), time_ns),
+            "6.9",
+        ),
+        _by_unit(
+            "date_trunc(varchar, date) -> date",
+            {unit: f"hw_in_dates(hw_trunc_date('{unit}', {{0}}))" for unit in DATE_UNITS},
+            "DATE",
+            lambda unit, days: calendar.truncate_days(unit.lower(), days),
+            "Trino",
+        ),
+        _by_unit(
+            "date_trunc(varchar, time) -> time",
+            {unit: f"({{0}} // {UNITS_NS[unit]} * {UNITS_NS[unit]})" for unit in SUB_DAY_UNITS},
+            "TIME",
+            lambda unit, time_ns: time_ns // UNITS_NS[unit.lower()] * UNITS_NS[unit.lower()],
+            "Trino",
+        ),
+        _by_unit(
+            "date_add(varchar, bigint, timestamp) -> timestamp",
+            {unit: _added(unit) for unit in UNITS},
+            "TIMESTAMP",
+            _folded_add,
+            "6.9",
+        ),
+        _by_unit(
+            "date_add(varchar, bigint, date) -> date",
+            {unit: _added_to_date(unit) for unit in UNITS},
+            "DATE",
+            _folded_add_to_date,
+            "6.9",
+            check=_check_date_unit,
+        ),
+        _by_unit(
+            "date_add(varchar, bigint, time) -> time",
+            {
+                unit: f"hw_time_of_day({{1}} + {{0}} % {NS_PER_DAY // UNITS_NS[unit]} * {UNITS_NS[unit]})"
+                for unit in SUB_DAY_UNITS
+            },
+            "TIME",
+            None,
+            "6.9",
+        ),
+        _by_unit(
+            "date_diff(varchar, timestamp, timestamp) -> bigint",
+            {unit: _difference("{0}", "{1}", unit) for unit in UNITS},
+            "TIMESTAMP",
+            None,
+            "6.9",
+        ),
+        _by_unit(
+            "date_diff(varchar, date, date) -> bigint",
+            {unit: _difference_of_dates(unit) for unit in DATE_UNITS},
+            "DATE",
+            None,
+            "6.9",
+        ),
+        _by_unit(
+            "date_diff(varchar, time, time) -> bigint",
+            {unit: _difference("{0}", "{1}", unit) for unit in SUB_DAY_UNITS},
+            "TIME",
+            None,
+            "6.9",
+        ),
+    ]
 
 
-def _no_answer(_: object) -> None:
-    """For a check whose only result is its fault."""
+def _by_unit(
+    text: str,
+    templates: dict[str, str],
+    what: str,
+    fold: Callable[..., int] | None,
+    source: str,
+    check: Callable[[Call], None] | None = None,
+) -> Signature:
+    """A row whose first argument is a unit; the templates are of the arguments behind it, {0} the first of them.
+
+    A unit that is not constant chooses among all of them for every row.
+    """
+
+    def is_unit(call: Call) -> None:
+        if call.is_constant(0):
+            (check or _no_check)(call)
+            unit_of(call, tuple(templates), what)
+
+    def lower(call: Call) -> str:
+        if call.is_constant(0):
+            unit = unit_of(call, tuple(templates), what)
+            return literal(None, call.result) if unit is None else use_once(templates[unit], call.texts[1:])
+        places = [f"{{{place}}}" for place in range(1, len(call.texts))]
+        branches = " ".join(f"WHEN '{unit}' THEN {each.format(*places)}" for unit, each in templates.items())
+        fault = failure(f"concat('''', {{0}}, ''' is not a valid {what} field')", call.result)
+        there = " AND ".join(f"{place} IS NOT NULL" for place in ("{0}", *places))
+        return use_once(f"CASE WHEN {there} THEN CASE lower({{0}}) {branches} ELSE {fault} END END", call.texts)
+
+    return row(text, lower, fold=fold, check=is_unit, source=source)
 
 
-def _date_trunc(call: Call) -> str:
-    unit = unit_of(call, UNITS, "TIMESTAMP")
-    if unit is None:
-        return literal(None, TIMESTAMP)
-    time = call.texts[1]
+def _no_check(_: Call) -> None:
+    """For a row whose units are all there is to check."""
+
+
+def _truncated(unit: str) -> str:
     if unit in UNITS_NS and unit != "week":
-        return use_once(f"hw_floor({{0}}, {UNITS_NS[unit]})", [time])
-    return use_once(f"(CAST(hw_trunc_date('{unit}', hw_day({{0}})) AS BIGINT) * {NS_PER_DAY})", [time])
+        return f"hw_floor({{0}}, {UNITS_NS[unit]})"
+    return f"hw_midnight(hw_trunc_date('{unit}', hw_day({{0}})))"
 
 
-def _truncated_date(call: Call) -> str:
-    unit = unit_of(call, DATE_UNITS, "DATE")
-    return literal(None, DATE) if unit is None else use_once(f"hw_trunc_date('{unit}', {{0}})", call.texts[1:])
-
-
-def _truncated_time(call: Call) -> str:
-    unit = unit_of(call, SUB_DAY_UNITS, "TIME")
-    return literal(None, Scalar.TIME) if unit is None else f"({call.texts[1]} // {UNITS_NS[unit]} * {UNITS_NS[unit]})"
-
-
-def _add_to_timestamp(call: Call) -> str:
-    unit = unit_of(call, UNITS, "TIMESTAMP")
-    if unit is None:
-        return literal(None, TIMESTAMP)
-    count, time = call.texts[1:]
+def _added(unit: str) -> str:
     if unit in UNITS_NS:
-        return f"({time} + {count} * {UNITS_NS[unit]})"
-    return use_once(f"hw_add_months({{1}}, {{0}} * {UNITS_MONTHS[unit]})", [count, time])
+        return f"hw_add_units({{1}}, {{0}}, {UNITS_NS[unit]})"
+    return f"hw_add_months({{1}}, hw_months_of({{0}}, {UNITS_MONTHS[unit]}))"
 
 
 def _folded_add(unit: str, count: int, time_ns: int) -> int:
@@ -136,63 +218,42 @@ def _folded_add(unit: str, count: int, time_ns: int) -> int:
     return calendar.add_months(time_ns, count * UNITS_MONTHS[unit])
 
 
+_DAYS_FAULT = "Cannot add hour, minutes or seconds to a date"
+
+
 def _check_date_unit(call: Call) -> None:
     if unit_of(call, UNITS, "DATE") in SUB_DAY_UNITS:
-        raise Invalid("Cannot add hour, minutes or seconds to a date")
+        raise Invalid(_DAYS_FAULT)
 
 
-def _add_to_date(call: Call) -> str:
-    unit = unit_of(call, UNITS, "DATE")
-    if unit is None:
-        return literal(None, DATE)
-    count, date = call.texts[1:]
+def _added_to_date(unit: str) -> str:
+    if unit in SUB_DAY_UNITS:
+        return failure(quoted(_DAYS_FAULT), DATE)
     if unit in UNITS_NS:
-        return f"CAST({date} + {count} * {UNITS_NS[unit] // NS_PER_DAY} AS INTEGER)"
-    return use_once(f"hw_add_months_to_date({{1}}, {{0}} * {UNITS_MONTHS[unit]})", [count, date])
+        return f"hw_in_dates(hw_days_later({{1}}, {{0}}, {UNITS_NS[unit] // NS_PER_DAY}))"
+    return f"hw_add_months_to_date({{1}}, hw_months_of({{0}}, {UNITS_MONTHS[unit]}))"
 
 
 def _folded_add_to_date(unit: str, count: int, days: int) -> int:
     unit = unit.lower()
     if unit in UNITS_NS:
-        return days + count * (UNITS_NS[unit] // NS_PER_DAY)
+        return in_date_range(days + count * (UNITS_NS[unit] // NS_PER_DAY))
     return calendar.add_months_to_days(days, count * UNITS_MONTHS[unit])
 
 
-def _add_to_time(call: Call) -> str:
-    unit = unit_of(call, SUB_DAY_UNITS, "TIME")
-    if unit is None:
-        return literal(None, Scalar.TIME)
-    per_day = NS_PER_DAY // UNITS_NS[unit]
-    return use_once(f"hw_time_of_day({{1}} + {{0}} % {per_day} * {UNITS_NS[unit]})", call.texts[1:])
-
-
-def _timestamp_diff(call: Call) -> str:
-    unit = unit_of(call, UNITS, "TIMESTAMP")
-    if unit is None:
-        return literal(None, Scalar.BIGINT)
+def _difference(start: str, end: str, unit: str) -> str:
     if unit in UNITS_NS:
-        return f"(({call.texts[2]} - {call.texts[1]}) // {UNITS_NS[unit]})"
-    return use_once(f"(hw_months_between({{0}}, {{1}}) // {UNITS_MONTHS[unit]})", call.texts[1:])
+        return f"hw_units_between({start}, {end}, {UNITS_NS[unit]})"
+    return f"(hw_months_between({start}, {end}) // {UNITS_MONTHS[unit]})"
 
 
 DATE_UNITS = ("day", "week", *UNITS_MONTHS)
 
 
-def _date_diff(call: Call) -> str:
-    unit = unit_of(call, DATE_UNITS, "DATE")
-    if unit is None:
-        return literal(None, Scalar.BIGINT)
+def _difference_of_dates(unit: str) -> str:
     if unit in UNITS_NS:
-        return f"((CAST({call.texts[2]} AS BIGINT) - {call.texts[1]}) // {UNITS_NS[unit] // NS_PER_DAY})"
-    instants = [f"(CAST({text} AS BIGINT) * {NS_PER_DAY})" for text in call.texts[1:]]
-    return use_once(f"(hw_months_between({{0}}, {{1}}) // {UNITS_MONTHS[unit]})", instants)
-
-
-def _time_diff(call: Call) -> str:
-    unit = unit_of(call, SUB_DAY_UNITS, "TIME")
-    if unit is None:
-        return literal(None, Scalar.BIGINT)
-    return f"(({call.texts[2]} - {call.texts[1]}) // {UNITS_NS[unit]})"
+        return f"((CAST({{1}} AS BIGINT) - {{0}}) // {UNITS_NS[unit] // NS_PER_DAY})"
+    return f"(hw_months_between_dates({{0}}, {{1}}) // {UNITS_MONTHS[unit]})"
 
 
 # ----------------------------------------------------------------------------------------- extraction
@@ -255,19 +316,24 @@ def _checked(attempt: str, kind: Scalar, message: str) -> str:
 
 
 def _date_of_text(text: str) -> int:
-    return parse_date(text) if len(text) <= len("2024-02-29") else parse_timestamp(text) // NS_PER_DAY
-
-
-def _check_duration(call: Call) -> None:
-    if call.value(0) is not None:
-        parse_duration(call.value(0))
+    return parse_date(text) if len(text.strip(" ")) <= len("2024-02-29") else parse_timestamp(text) // NS_PER_DAY
 
 
 def _duration_type(call: Call) -> Scalar:
-    return parse_duration(call.value(0))[1] if call.value(0) is not None else Scalar.INTERVAL_DAY_TO_SECOND
+    """That of the text; day to second for one that is not constant, and for one that fails where it is evaluated."""
+    text = call.value(0) if call.is_constant(0) else None
+    try:
+        return Scalar.INTERVAL_DAY_TO_SECOND if text is None else parse_duration(text)[1]
+    except Invalid:
+        return Scalar.INTERVAL_DAY_TO_SECOND
+
+
+_DURATION_OF_COLUMN = _checked("hw_duration_from_text({0})", Scalar.INTERVAL_DAY_TO_SECOND, "Cannot parse duration: ")
 
 
 def _duration(call: Call) -> str:
+    if not call.is_constant(0):
+        return use_once(_DURATION_OF_COLUMN, call.texts)
     return literal(parse_duration(call.value(0))[0] if call.value(0) is not None else None, call.result)
 
 
@@ -296,9 +362,7 @@ def _in_words() -> str:
     )
 
 
-_FROM_SECONDS = (
-    f"(CAST(floor({{0}}) AS BIGINT) * {NS_PER_S} + CAST(round(({{0}} - floor({{0}})) * {NS_PER_S}) AS BIGINT))"
-)
+_MS_MAX = TIME_MAX_NS // NS_PER_MS
 
 ROWS = (
     *_now_rows(),
@@ -309,53 +373,8 @@ ROWS = (
         is_timed=True,
         source="6.9",
     ),
-    row("bin(timestamp, interval day to second) -> timestamp", _bin, fold=_folded_bin, check=_check_bin, source="6.9"),
-    row(
-        "date_trunc(varchar, timestamp) -> timestamp",
-        _date_trunc,
-        fold=lambda unit, time_ns: calendar.truncate(unit.lower(), time_ns),
-        check=_check_unit(UNITS, "TIMESTAMP"),
-        source="6.9",
-    ),
-    row(
-        "date_trunc(varchar, date) -> date",
-        _truncated_date,
-        fold=lambda unit, days: calendar.truncate(unit.lower(), days * NS_PER_DAY) // NS_PER_DAY,
-        check=_check_unit(DATE_UNITS, "DATE"),
-        source="Trino",
-    ),
-    row(
-        "date_trunc(varchar, time) -> time",
-        _truncated_time,
-        fold=lambda unit, time_ns: time_ns // UNITS_NS[unit.lower()] * UNITS_NS[unit.lower()],
-        check=_check_unit(SUB_DAY_UNITS, "TIME"),
-        source="Trino",
-    ),
-    row(
-        "date_add(varchar, bigint, timestamp) -> timestamp",
-        _add_to_timestamp,
-        fold=_folded_add,
-        check=_check_unit(UNITS, "TIMESTAMP"),
-        source="6.9",
-    ),
-    row(
-        "date_add(varchar, bigint, date) -> date",
-        _add_to_date,
-        fold=_folded_add_to_date,
-        check=_check_date_unit,
-        source="6.9",
-    ),
-    row(
-        "date_add(varchar, bigint, time) -> time", _add_to_time, check=_check_unit(SUB_DAY_UNITS, "TIME"), source="6.9"
-    ),
-    row(
-        "date_diff(varchar, timestamp, timestamp) -> bigint",
-        _timestamp_diff,
-        check=_check_unit(UNITS, "TIMESTAMP"),
-        source="6.9",
-    ),
-    row("date_diff(varchar, date, date) -> bigint", _date_diff, check=_check_unit(DATE_UNITS, "DATE"), source="6.9"),
-    row("date_diff(varchar, time, time) -> bigint", _time_diff, check=_check_unit(SUB_DAY_UNITS, "TIME"), source="6.9"),
+    row("bin(timestamp, interval day to second) -> timestamp", _bin, fold=_folded_bin, guard=_check_bin, source="6.9"),
+    *_unit_rows(),
     *_extraction_rows(),
     row("date(timestamp) -> date", "hw_day({0})", fold=lambda time_ns: time_ns // NS_PER_DAY, source="6.9"),
     row("date(date) -> date", "{0}", fold=lambda days: days, source="Trino"),
@@ -371,13 +390,13 @@ ROWS = (
     ),
     row(
         "last_day_of_month(timestamp) -> date",
-        "hw_days(last_day(hw_date(hw_day({0}))))",
+        "hw_in_dates(hw_days(last_day(hw_date(hw_day({0})))))",
         fold=lambda time_ns: calendar.last_day_of_month(time_ns // NS_PER_DAY),
         source="6.9",
     ),
     row(
         "last_day_of_month(date) -> date",
-        "hw_days(last_day(hw_date({0})))",
+        "hw_in_dates(hw_days(last_day(hw_date({0}))))",
         fold=calendar.last_day_of_month,
         source="6.9",
     ),
@@ -392,15 +411,15 @@ ROWS = (
     ),
     row(
         "from_iso8601_date(varchar) -> date",
-        _checked("hw_date_from_text({0})", DATE, "Value cannot be cast to date: "),
-        fold=parse_date,
+        _checked("hw_iso8601_date({0})", DATE, "Value cannot be cast to date: "),
+        fold=parse_iso8601_date,
         source="6.9",
     ),
     row("to_iso8601(date) -> varchar", "hw_date_text({0})", source="6.9"),
     row("to_iso8601(timestamp) -> varchar", "(replace(hw_timestamp_text({0}), ' ', 'T') || 'Z')", source="6.9"),
     row(
         "from_milliseconds(bigint) -> timestamp",
-        f"({{0}} * {NS_PER_MS})",
+        f"CASE WHEN {{0}} NOT BETWEEN -{_MS_MAX} AND {_MS_MAX} THEN hw_no_timestamp() ELSE {{0}} * {NS_PER_MS} END",
         fold=lambda value: in_time_range(value * NS_PER_MS),
         source="6.9",
     ),
@@ -408,7 +427,7 @@ ROWS = (
         row(f"{name}(bigint) -> timestamp", "{0}", fold=in_time_range, source=source)
         for name, source in (("from_nanoseconds", "6.9"), ("from_unixtime_nanos", "Trino"))
     ),
-    row("from_unixtime(double) -> timestamp", _FROM_SECONDS, source="6.9"),
+    row("from_unixtime(double) -> timestamp", "hw_from_seconds({0})", source="6.9"),
     row("to_milliseconds(timestamp) -> bigint", f"({{0}} // {NS_PER_MS})", fold=_whole_milliseconds, source="6.9"),
     row(
         "to_milliseconds(interval day to second) -> bigint",
@@ -430,7 +449,6 @@ ROWS = (
         _duration,
         result=_duration_type,
         fold=lambda text: parse_duration(text)[0],
-        check=_check_duration,
         source="6.9",
     ),
 )
