@@ -79,13 +79,13 @@ class Binding:
             return Constant(value)
         return self.literals.constant(node, value, is_inside=is_inside)
 
-    def slot(self, kind: SqlType) -> Slot:
+    def slot(self, kind: SqlType, *, is_stored: bool = False) -> Slot:
         """A new column. Raises Invalid for too many: a `*` may double them at every step."""
         self.budget.check()
         self.slots += 1
         if self.slots > SLOTS_MAX:
             raise Invalid(f"The query has more than {SLOTS_MAX} columns in all its steps")
-        return Slot(f"c{self.slots}", kind)
+        return Slot(f"c{self.slots}", kind, is_stored)
 
     def scan_name(self) -> str:
         self.scans += 1

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from headwater.model.types import Array, Field, Row, Scalar, SqlType
-from headwater.sql import operators, tree
+from headwater.sql import functions, operators, tree
 from headwater.sql.binder_calls import bind_call
 from headwater.sql.binder_context import (
     ExpressionBinder,
@@ -202,9 +202,23 @@ def _concatenation(binder: ExpressionBinder, node: tree.Concatenation) -> Expres
             return parts[0]
         middle = len(parts) // 2 if is_text else -1
         pair = (joined(parts[:middle]), joined(parts[middle:]))
+        if all(isinstance(part.type, Array) for part in pair):
+            return _concat(binder, node, pair)
         return binder.apply(node, lambda: operators.binary("||", types_of(pair), constants_of(pair)), pair)
 
-    return joined(bound)
+    return _concat(binder, node, bound) if is_text and sum(map(_may_be_long, bound)) > 1 else joined(bound)
+
+
+def _concat(binder: ExpressionBinder, node: tree.Concatenation, operands: Sequence[Expression]) -> Expression:
+    """The function, which looks at how much it makes: what is put together with itself doubles at every step."""
+    types, constants = types_of(operands), constants_of(operands)
+    return binder.apply(node, lambda: functions.resolve("concat", types, constants, binder.binding.functions), operands)
+
+
+def _may_be_long(text: Expression) -> bool:
+    if isinstance(text, SlotRef):
+        return not text.slot.is_stored
+    return not isinstance(text, Literal) and not (isinstance(text, Cast) and text.operand.type is not Scalar.VARCHAR)
 
 
 MAX_ARRAY_OPERANDS = 100
@@ -272,7 +286,7 @@ def _array(binder: ExpressionBinder, node: tree.ArrayConstructor) -> Expression:
 
 def _row(binder: ExpressionBinder, node: tree.RowConstructor) -> Expression:
     elements = binder.bind_all(node.elements)
-    kind = Row(tuple(Field(None, element.type) for element in elements))
+    kind = placed(node, lambda: Row(tuple(Field(None, element.type) for element in elements)))
     known = [element.constant.value for element in elements if isinstance(element, Literal)]
     return Literal(Constant(known), kind) if len(known) == len(elements) else MakeRow(elements, kind)
 

@@ -114,7 +114,7 @@ class _RelationBinder:
         if found is None:
             raise no_table(node, node)
         table, columns = found
-        pairs = tuple((column, self.binding.slot(column.type)) for column in columns.all())
+        pairs = tuple((column, self.binding.slot(column.type, is_stored=True)) for column in columns.all())
         shown = tuple(ScopeColumn((database, node.name), column.name, slot) for column, slot in pairs)
         return Source(Scan(self.binding.scan_name(), table, (database, node.name), pairs), shown)
 

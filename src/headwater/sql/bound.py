@@ -25,6 +25,8 @@ class Slot:
 
     name: str
     type: SqlType
+    is_stored: bool = field(default=False, compare=False)
+    """Whether it is of a table, whose texts are short."""
 
 
 # Expressions

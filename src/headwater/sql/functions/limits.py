@@ -29,6 +29,9 @@ SMALL_BYTES = 128 * 2**10
 ELEMENT_BYTES = 16
 """About what an element of an array takes, beyond its own text or array."""
 
+PIECE_BYTES = 8
+"""So many bytes a byte of a text may take that is cut into pieces."""
+
 _TEXTS = (Scalar.VARCHAR, Scalar.VARBINARY, Scalar.JSON)
 
 
@@ -105,11 +108,6 @@ def limited(text: str, kind: SqlType) -> str:
 
 _REFERENCE = re.compile(r'[\w.\[\]"]+')
 _GROWING = re.compile(r"\|\||pad\(|replace\(|translate\(|array_to_string|hw_join|arrow_format|list_reduce|\[")
-
-
-def is_bounded(body: str, kind: SqlType) -> bool:
-    """Whether a lambda's body makes little of each element, whatever that is."""
-    return is_small(kind) or (kind in _TEXTS and not _REFERENCE.fullmatch(body) and not _GROWING.search(body))
 
 
 def transformed(elements: str, one: LambdaText, kind: SqlType, made: str = "{0}") -> str:

@@ -12,7 +12,7 @@ from headwater.errors import Invalid
 from headwater.model.patterns import GROUPS_NAMED, Pattern, check_splits, replacement
 from headwater.model.types import Scalar
 from headwater.sql.coercion import literal, quoted, use_once
-from headwater.sql.functions.limits import SMALL_BYTES, checked, fits, within
+from headwater.sql.functions.limits import PIECE_BYTES, SMALL_BYTES, checked, fits, within
 from headwater.sql.signature import Call, Check, Signature, row
 
 
@@ -90,10 +90,7 @@ def _replace(call: Call) -> str:
     return use_once(_REPLACED, [call.texts[0], pattern, by])
 
 
-_CUT_BYTES = 8
-"""So many bytes a byte of a text may take that is cut into pieces."""
-
-_CUT_FITS = fits(f"strlen({{0}}) * {_CUT_BYTES}")
+_CUT_FITS = fits(f"strlen({{0}}) * {PIECE_BYTES}")
 _REPLACED_MOST = "(strlen({0}) + 1) * greatest(strlen({2}), 1)"
 _REPLACED_BYTES = (
     f"CASE WHEN {_REPLACED_MOST} > {SMALL_BYTES} THEN strlen({{0}}) * (1 + len(regexp_extract_all({{2}}, '\\\\')))"

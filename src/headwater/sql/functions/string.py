@@ -19,6 +19,7 @@ from headwater.sql.coercion import (
 from headwater.sql.functions.limits import (
     ELEMENT_BYTES,
     ELEMENTS,
+    PIECE_BYTES,
     SMALL_BYTES,
     checked,
     fits,
@@ -45,15 +46,20 @@ _IS_CODE_POINT = "{0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111"
 _FOUND = "((strlen({0}) - strlen(replace({0}, {1}, ''))) // greatest(strlen({1}), 1))"
 """How often a text that is not empty is found in another."""
 
-PIECE_BYTES = 8
-"""So many bytes a byte of a text may take that is cut into pieces."""
-
 
 def _concat(call: Call) -> str:
     places = [f"{{{place}}}" for place in range(len(call.texts))]
-    size = f"({' + '.join(f'strlen({place})' for place in places)})"
-    made = f"{within(places[0], size)} || {' || '.join(places[1:])}" if len(places) > 1 else places[0]
+    size = _chained("+", [f"strlen({place})" for place in places])
+    made = _chained("||", [within(places[0], size), *places[1:]])
     return use_once(checked(made, VARCHAR, size=size, bytes_=size), call.texts)
+
+
+def _chained(operator: str, operands: list[str]) -> str:
+    """Pairs of pairs, so that many are not a deep tree."""
+    if len(operands) == 1:
+        return operands[0]
+    middle = len(operands) // 2
+    return f"({_chained(operator, operands[:middle])} {operator} {_chained(operator, operands[middle:])})"
 
 
 def _trim(name: str) -> str:
