@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
 from itertools import chain, combinations
 from statistics import NormalDist
 from typing import Any
@@ -41,37 +40,6 @@ def _weighted_places(ordered_weights: Any, shares: Any) -> pa.Array:
         lengths.append(end - start)
     joined = np.concatenate(values) if values else np.zeros(0, np.int64)
     return lists(pa.array(joined, type=pa.int64()), lengths)
-
-
-# -------------------------------------------------------------------------------------------- moments
-
-
-def _moment(least: int, function: Callable[[Floats], float]) -> Callable[..., pa.Array]:
-    """A function of each row's values, which are not NULL; NULL for fewer than `least`."""
-
-    def compute(samples: Any) -> pa.Array:
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            found = [
-                None if values is None or len(values) < least else float(function(values))
-                for values in floats(whole(samples))
-            ]
-        return pa.array(found, type=pa.float64())
-
-    return compute
-
-
-def _skewness(values: Floats) -> float:
-    """sqrt(n) * m3 / m2^1.5 over sums of powers of the distance from the mean."""
-    distance = values - values.mean()
-    return float(np.sqrt(len(values)) * (distance**3).sum() / (distance**2).sum() ** 1.5)
-
-
-def _kurtosis(values: Floats) -> float:
-    """Excess kurtosis of a sample, over sums of powers of the distance from the mean."""
-    n = float(len(values))
-    distance = values - values.mean()
-    ratio = (distance**4).sum() / (distance**2).sum() ** 2
-    return float((n - 1) * n * (n + 1) / ((n - 2) * (n - 3)) * ratio - 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)))
 
 
 # ----------------------------------------------------------------------------------- numeric_histogram
@@ -204,8 +172,6 @@ _DOUBLES = ("DOUBLE", "DOUBLE", "DOUBLE")
 
 STATISTICS_FUNCTIONS = (
     ArrowFunction("arrow_weighted_places", ("BIGINT[]", "DOUBLE[]"), "BIGINT[]", _weighted_places),
-    ArrowFunction("arrow_skewness", ("DOUBLE[]",), "DOUBLE", _moment(3, _skewness)),
-    ArrowFunction("arrow_kurtosis", ("DOUBLE[]",), "DOUBLE", _moment(4, _kurtosis)),
     ArrowFunction(
         "arrow_numeric_histogram",
         ("BIGINT", "DOUBLE[]", "DOUBLE[]"),

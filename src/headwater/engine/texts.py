@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Literal, cast
 
@@ -128,41 +127,6 @@ def _normalize(text: str, form: str) -> str:
     return unicodedata.normalize(cast(Literal["NFC", "NFD", "NFKC", "NFKD"], form), text)
 
 
-# ----------------------------------------------------------------------------------------- texts as maps
-
-
-def _entries(text: str, between: str, inside: str) -> Iterator[tuple[str, str]]:
-    """Keys and values of `a=1,b=2`. Nothing behind the last delimiter is no entry."""
-    if not between or not inside:
-        raise QueryFailed("entryDelimiter is empty" if not between else "keyValueDelimiter is empty")
-    if between == inside:
-        raise QueryFailed("entryDelimiter and keyValueDelimiter must not be the same")
-    pieces = text.split(between)
-    for piece in pieces if pieces[-1] else pieces[:-1]:
-        parts = piece.split(inside)
-        if len(parts) != 2:
-            raise QueryFailed(f"Key-value delimiter must appear exactly once in each entry. Bad input: '{piece}'")
-        yield parts[0], parts[1]
-
-
-def _split_to_map(text: str, between: str, inside: str) -> list[dict[str, str]]:
-    found: dict[str, str] = {}
-    for key, value in _entries(text, between, inside):
-        if key in found:
-            raise QueryFailed(
-                f"Duplicate keys ({key}) are not allowed. Specifying a lambda to resolve them is not either"
-            )
-        found[key] = value
-    return [{"f0": key, "f1": found[key]} for key in sorted(found, key=str.encode)]
-
-
-def _split_to_multimap(text: str, between: str, inside: str) -> list[dict[str, object]]:
-    found: dict[str, list[str]] = {}
-    for key, value in _entries(text, between, inside):
-        found.setdefault(key, []).append(value)
-    return [{"f0": key, "f1": found[key]} for key in sorted(found, key=str.encode)]
-
-
 # ----------------------------------------------------------------------------------- regular expressions
 
 
@@ -198,10 +162,6 @@ TEXT_FUNCTIONS = (
     ValueFunction("arrow_soundex", ("VARCHAR",), "VARCHAR", _soundex),
     ValueFunction("arrow_luhn_check", ("VARCHAR",), "BOOLEAN", _is_luhn),
     ValueFunction("arrow_normalize", _TWO_TEXTS, "VARCHAR", _normalize),
-    ValueFunction("arrow_split_to_map", (*_TWO_TEXTS, "VARCHAR"), "STRUCT(f0 VARCHAR, f1 VARCHAR)[]", _split_to_map),
-    ValueFunction(
-        "arrow_split_to_multimap", (*_TWO_TEXTS, "VARCHAR"), "STRUCT(f0 VARCHAR, f1 VARCHAR[])[]", _split_to_multimap
-    ),
     ValueFunction("arrow_pattern", ("VARCHAR",), "VARCHAR", _pattern),
     ValueFunction("arrow_pattern_of_group", ("VARCHAR", "BIGINT"), "VARCHAR", _pattern_of_group),
     ValueFunction("arrow_pattern_to_split", ("VARCHAR",), "VARCHAR", _pattern_to_split),

@@ -256,12 +256,17 @@ def failure(message: str, kind: SqlType) -> str:
     return f"CAST({wrong} AS {engine_type(kind)})"
 
 
+def twice_in(keys: str) -> str:
+    """The least value that a list has more than once."""
+    neighbours = f"list_zip(list_sort({keys}), list_sort({keys})[2:])"
+    return f"list_filter({neighbours}, lambda pair: pair[1] = pair[2])[1][1]"
+
+
 def made_map(entries: str, kind: Map) -> str:
     """A map from a list of entries, none of them NULL: by key, each once. `entries` is evaluated once."""
     no_key = failure(quoted("map key cannot be null"), kind)
     keys = "list_transform(entries, lambda entry: entry.f0)"
-    again = f"list_filter(list_sort({keys}), lambda key, place: list_sort({keys})[place - 1] = key)[1]"
-    shown = lower_cast(again, kind.key, VARCHAR, safe=False) if is_castable(kind.key, VARCHAR) else "'...'"
+    shown = lower_cast(twice_in(keys), kind.key, VARCHAR, safe=False) if is_castable(kind.key, VARCHAR) else "'...'"
     twice = failure(f"concat('Duplicate map keys (', {shown}, ') are not allowed')", kind)
     made = (
         f"CASE WHEN list_count({keys}) < len(entries) THEN {no_key}"

@@ -195,9 +195,38 @@ def _checksum(call: Call) -> str:
     return f"lower(lpad(hex(CAST({sum_} % 18446744073709551616 AS UBIGINT)), 16, '0'))"
 
 
-def _kurtosis(call: Call) -> str:
-    value = call.texts[0]
-    return f"arrow_kurtosis({aggregated(call, 'list', value, f'{value} IS NOT NULL')})"
+def _moments(least: int, power: int, result: str) -> Callable[[Call], str]:
+    """A lowering to `result`, an expression of `n` values and the sums `second` and `other`, of the second and another
+    power of their distances from the mean. Two passes, because sums of powers of the values would lose most digits.
+    NULL for fewer than `least` values.
+    """
+
+    def lower(call: Call) -> str:
+        value = call.texts[0]
+        values = aggregated(call, "list", value, f"{value} IS NOT NULL")
+        sums = (
+            "struct_pack(n := CAST(len(own) AS DOUBLE),"
+            " second := list_aggregate(list_transform(own, lambda v: pow(v - mean, 2)), 'kahan_sum'),"
+            f" other := list_aggregate(list_transform(own, lambda v: pow(v - mean, {power})), 'kahan_sum'))"
+        )
+        found = f"CASE WHEN m.n >= {least} THEN {result} END"
+        of_mean = f"list_transform([{sums}], lambda m: {found})[1]"
+        of_values = f"list_transform([list_aggregate(own, 'favg')], lambda mean: {of_mean})[1]"
+        return f"list_transform([{values}], lambda own: {of_values})[1]"
+
+    return lower
+
+
+_SKEWNESS = _moments(3, 3, "sqrt(m.n) * m.other / pow(m.second, 1.5)")
+"""Of the population."""
+
+_KURTOSIS = _moments(
+    4,
+    4,
+    "(m.n - 1) * m.n * (m.n + 1) / ((m.n - 2) * (m.n - 3)) * m.other / pow(m.second, 2)"
+    " - 3 * pow(m.n - 1, 2) / ((m.n - 2) * (m.n - 3))",
+)
+"""Excess kurtosis of a sample."""
 
 
 _REGRESSIONS = ("regr_avgx", "regr_avgy", "regr_r2", "regr_sxx", "regr_sxy", "regr_syy")
@@ -206,7 +235,7 @@ _BEYOND = (
     _aggregate("bitwise_xor_agg(bigint) -> bigint", over_engine("bit_xor"), source="Trino"),
     _aggregate("checksum(T) -> varbinary", _checksum, source="Trino"),
     _aggregate("entropy(double) -> double", _entropy, source="Trino"),
-    _aggregate("kurtosis(double) -> double", _kurtosis, source="Trino"),
+    _aggregate("kurtosis(double) -> double", _KURTOSIS, source="Trino"),
     _aggregate("listagg(varchar) -> varchar", _joined, source="Trino"),
     _aggregate("listagg(varchar, varchar) -> varchar", _joined, _check_separator, source="Trino"),
     *(
@@ -261,10 +290,7 @@ ROWS = (
         _aggregate(f"{name}(double, double) -> double", over_engine(name, "{0}, {1}"))
         for name in ("covar_pop", "covar_samp")
     ),
-    _aggregate(
-        "skewness(double) -> double",
-        lambda call: f"arrow_skewness({aggregated(call, 'list', call.texts[0], f'{call.texts[0]} IS NOT NULL')})",
-    ),
+    _aggregate("skewness(double) -> double", _SKEWNESS),
     *(
         _aggregate(f"{name}(double) -> double", over_engine(engine))
         for name, engine in (

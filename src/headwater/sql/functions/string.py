@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headwater.errors import Invalid
-from headwater.model.types import Array, Scalar, SqlType
+from headwater.model.types import Array, Map, Scalar, SqlType
 from headwater.sql.coercion import (
     BIGINT,
     DOUBLE,
@@ -14,6 +16,7 @@ from headwater.sql.coercion import (
     literal,
     lower_cast,
     quoted,
+    twice_in,
     use_once,
 )
 from headwater.sql.functions.limits import (
@@ -163,6 +166,40 @@ _SPLIT = checked(
 )
 _CUT_FITS = fits(f"strlen({{0}}) * {PIECE_BYTES}")
 
+_KEYS = "list_transform(entries, lambda entry: entry.f0)"
+_KEY_AGAIN = (
+    f"CASE WHEN len(list_distinct({_KEYS})) < len(entries) THEN concat('Duplicate keys (', {twice_in(_KEYS)},"
+    " ') are not allowed. Specifying a lambda to resolve them is not either') END"
+)
+
+
+def _split_to(kind: Map, made: str, again: str = "NULL") -> Callable[[Call], str]:
+    """A lowering to a map of `a=1,b=2`. `made` is of its `entries`, and `again`, what is wrong with them, or NULL.
+
+    Nothing behind the last delimiter is no entry.
+    """
+    empty = [failure(quoted(f"{name} is empty"), kind) for name in ("entryDelimiter", "keyValueDelimiter")]
+    same = failure(quoted("entryDelimiter and keyValueDelimiter must not be the same"), kind)
+    bad = "list_filter(kept, lambda piece: len(string_split(piece, {2})) <> 2)[1]"
+    once = quoted("Key-value delimiter must appear exactly once in each entry. Bad input: '")
+    shown = f"concat({once}, {bad}, chr(39))"
+    parts = "list_transform(kept, lambda piece: string_split(piece, {2}))"
+    entries = f"list_transform({parts}, lambda part: struct_pack(f0 := part[1], f1 := part[2]))"
+    whole = f"CASE WHEN {again} IS NOT NULL THEN {failure(again, kind)} ELSE {made} END"
+    of_kept = (
+        f"CASE WHEN {bad} IS NOT NULL THEN {failure(shown, kind)}"
+        f" ELSE list_transform([{entries}], lambda entries: {whole})[1] END"
+    )
+    kept = "CASE WHEN pieces[len(pieces)] = '' THEN pieces[1 : len(pieces) - 1] ELSE pieces END"
+    of_pieces = f"list_transform([{kept}], lambda kept: {of_kept})[1]"
+    template = (
+        "CASE WHEN {0} IS NULL OR {1} IS NULL OR {2} IS NULL THEN NULL"
+        f" WHEN {{1}} = '' THEN {empty[0]} WHEN {{2}} = '' THEN {empty[1]} WHEN {{1}} = {{2}} THEN {same}"
+        f" ELSE list_transform([{_SPLIT}], lambda pieces: {of_pieces})[1] END"
+    )
+    return lambda call: use_once(template, call.texts)
+
+
 ROWS = (
     row(
         "chr(bigint) -> varchar",
@@ -189,11 +226,13 @@ ROWS = (
     row("normalize(varchar, varchar) -> varchar", "arrow_normalize({0}, {1})", check=_check_form, source="Trino"),
     row("soundex(varchar) -> varchar", "arrow_soundex({0})", source="Trino"),
     row(
-        "split_to_map(varchar, varchar, varchar) -> map(varchar, varchar)", "arrow_split_to_map({all})", source="Trino"
+        "split_to_map(varchar, varchar, varchar) -> map(varchar, varchar)",
+        _split_to(Map(VARCHAR, VARCHAR), "list_sort(entries)", _KEY_AGAIN),
+        source="Trino",
     ),
     row(
         "split_to_multimap(varchar, varchar, varchar) -> map(varchar, array(varchar))",
-        "arrow_split_to_multimap({all})",
+        _split_to(Map(VARCHAR, Array(VARCHAR)), "hw_multimap(entries)"),
         source="Trino",
     ),
     row(
