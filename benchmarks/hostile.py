@@ -66,7 +66,9 @@ HOSTILE = {
     "slow to compile": "SELECT " + ", ".join(["time + 1h - 1h"] * 2_200) + f" FROM {TABLE} LIMIT 1",
     "regular expression": f"SELECT count(*) FROM {MANY} WHERE regexp_like(rpad('', 200, 'a'), '(a+)+$|(a|aa)+b')",
     "pattern of each row": f"SELECT count(*) FROM {MANY} WHERE regexp_like('aaaa', CAST(a * b AS varchar) || '(a|b)*')",
-    "rpad of a megabyte": f"SELECT max(length(rpad(CAST(a AS varchar), 1000000, 'xyz'))) FROM {ROWS}",
+    "rpad of 100 KB": f"SELECT max(length(rpad(CAST(a AS varchar), 100000, 'xyz'))) FROM {MANY}",
+    "rows of 100 KB": f"SELECT rpad(CAST(a AS varchar), 100000, 'xyz') FROM {MANY}",
+    "more than a vector has room for": f"SELECT max(length(rpad(CAST(a AS varchar), 1000000, 'xyz'))) FROM {ROWS}",
     "array_agg": f"SELECT cardinality(array_agg(rpad(CAST(a AS varchar), 100, 'x'))) FROM {PAIRS}",
     "array_join": f"SELECT length(array_join(array_agg(CAST(a AS varchar)), ',')) FROM {PAIRS} GROUP BY b % 100",
     "sort": f"SELECT a, b FROM {PAIRS} ORDER BY xxhash64(to_utf8(CAST(a AS varchar))), b % 77 DESC",
@@ -74,8 +76,10 @@ HOSTILE = {
     "window": f"SELECT max(r) FROM (SELECT row_number() OVER (PARTITION BY a % 9 ORDER BY b DESC) AS r FROM {PAIRS})",
     "large result": f"SELECT a, b, rpad('', 100, 'x') FROM {MANY}",
     "one giant row": f"SELECT array_agg(a) FROM {MANY}",
-    "large arrays": f"SELECT max(cardinality(array_sort(flatten(repeat(repeat(a, 1000), 100))))) FROM {ROWS}",
-    "large maps": f"SELECT max(cardinality(map_agg(CAST(a AS varchar), b))) FROM {PAIRS} GROUP BY b",
+    "large arrays": f"SELECT max(cardinality(array_sort(flatten(repeat(repeat(a, 100), 50))))) FROM {MANY}",
+    "large maps": (
+        f"SELECT max(n) FROM (SELECT cardinality(map_agg(CAST(a AS varchar), b)) AS n FROM {PAIRS} GROUP BY b) AS q"
+    ),
     "JSON of a long text": f"SELECT count(json_extract({LONG_JSON} || CAST(a AS varchar), '$[5]')) FROM {ROWS}",
     "JSON of each row": f"SELECT count(json_extract_scalar('[' || CAST(a * b AS varchar) || ']', '$[0]')) FROM {MANY}",
     "URL of each row": f"SELECT count(url_extract_parameter('x://h/?k=' || CAST(a * b AS varchar), 'k')) FROM {MANY}",
