@@ -36,6 +36,7 @@ OURS: Dialect = {
     "sort": lambda key, order, nulls: " ".join(filter(None, (key, order, nulls))),
     "set_operation": lambda left, kind, right: f"{left} {kind} {right}",
     "shifted": lambda instant, sign, interval: f"({instant} {sign} {interval})",
+    "between": lambda value, no, low, high: f"({value} {no}BETWEEN {low} AND {high})",
     "contains_underscore": lambda value: f"({value} LIKE '%!_%' ESCAPE '!')",
     "ranking": lambda function, over: f"{function}{over}",
     "neighbour": lambda function, argument, offset, nulls, over: f"{function}({argument}{offset}){nulls}{over}",
@@ -162,6 +163,10 @@ DATAFUSION: Dialect = {
     "sort": _sort,
     "set_operation": _set_operation,
     "shifted": lambda instant, sign, interval: f"({instant} {sign} {_interval(interval)})",
+    # A bound that is NULL makes it NULL, whatever the other says. Source: sql.md 5.
+    "between": lambda value, no, low, high: (
+        f"(CASE WHEN {low} IS NOT NULL AND {high} IS NOT NULL THEN {value} {no}BETWEEN {low} AND {high} END)"
+    ),
     # It escapes with a backslash only.
     "contains_underscore": lambda value: f"({value} LIKE '%\\_%')",
     # Its ranks are unsigned, and beside a bigint become decimals.

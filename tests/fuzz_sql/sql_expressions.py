@@ -289,7 +289,7 @@ class Expressions:
                 return text("(", one(), f" {operator} ", one(), ")", type="boolean")
             case 3:
                 no = rng.choice(["", "", "NOT "])
-                return text("(", one(), f" {no}BETWEEN ", one(), " AND ", one(), ")", type="boolean")
+                return call("between", one(), no, one(), one(), type="boolean")
             case 4:
                 items = [drawn_literal(rng, kind) for _ in range(rng.randint(1, 4))]
                 if rng.random() < 0.15:

@@ -417,7 +417,9 @@ def negate(kind: SqlType, constant: Constant | None) -> Resolved:
     if kind in (INTEGER, BIGINT, DAY_TO_SECOND, YEAR_TO_MONTH):
         engine = engine_type(kind)
         folded = _folded("negate", lambda value: _fitting(engine, -value), (kind,), (kind,), (constant,))
-        return _resolved("-", kind, (kind,), "(-({0}))", folded)
+        # Of a constant the engine takes the sign for part of the number, and widens that where it must fail.
+        template = "(-({0}))" if constant is None else "(0 - {0})"
+        return _resolved("-", kind, (kind,), template, folded)
     if kind is UNKNOWN:
         return _resolved("-", kind, (kind,), "{0}", Constant(None))
     raise _cannot("-", (kind,))

@@ -319,6 +319,7 @@ FAULTS: list[tuple[Any, ...]] = [
         "Number must be representable with the bits specified. 9 can not be represented with 4 bits",
     ),
     ("random", 0, "bound must be positive"),
+    ("sequence", 1, 5, 0, "step must not be zero"),
 ]
 
 
@@ -328,6 +329,22 @@ def test_fault_of_a_run(example: tuple[Any, ...], columns: bool) -> None:
     name, *given, expected = example
     with pytest.raises(QueryFailed) as fault:
         call(name, *given, columns=columns)
+    assert fault.value.message == expected
+
+
+CONSTANT_FAULTS: list[tuple[Any, ...]] = [
+    ("regexp_extract", "a", "(a)", 2, "Pattern has 1 groups. Cannot access group 2"),
+    ("regexp_extract", "a", "(?:a)[(]", 1, "Pattern has 0 groups. Cannot access group 1"),
+    ("regexp_replace", "a", "(a)", "$2", "Illegal replacement sequence: unknown group {2}"),
+    ("regexp_replace", "a", "(a)", "$", "Illegal replacement sequence: $"),
+]
+
+
+@pytest.mark.parametrize("example", CONSTANT_FAULTS, ids=lambda e: f"{e[0]}{e[1:-1]}"[:60])
+def test_fault_of_a_constant_is_one_of_the_run(example: tuple[Any, ...]) -> None:
+    name, *given, expected = example
+    with pytest.raises(QueryFailed) as fault:
+        call(name, *given)
     assert fault.value.message == expected
 
 
@@ -347,15 +364,10 @@ REFUSED: list[tuple[Any, ...]] = [
         ",",
         "Unexpected parameters (array(array(integer))) for function array_join",
     ),
-    ("sequence", 1, 5, 0, "step must not be zero"),
     ("regexp_like", "a", "(", "Invalid or unsupported regular expression: ("),
     ("regexp_like", "a", "a(?=b)", "Unsupported regular expression, it looks ahead or behind: a(?=b)"),
     ("regexp_like", "a", r"(a)\1", r"Unsupported regular expression, it refers back to a group: (a)\1"),
     ("regexp_like", "a", "[a&&b]", "Unsupported regular expression, a class within a class: [a&&b]"),
-    ("regexp_extract", "a", "(a)", 2, "Pattern has 1 groups. Cannot access group 2"),
-    ("regexp_extract", "a", "(?:a)[(]", 1, "Pattern has 0 groups. Cannot access group 1"),
-    ("regexp_replace", "a", "(a)", "$2", "Illegal replacement sequence: unknown group {2}"),
-    ("regexp_replace", "a", "(a)", "$", "Illegal replacement sequence: $"),
 ]
 
 

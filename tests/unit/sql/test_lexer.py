@@ -99,7 +99,6 @@ def test_places_count_lines_and_characters_from_one() -> None:
         ("SELECT 1 /* x", 1, 10),
         ("SELECT\n  'abc\n", 2, 3),
         ("SELECT `a`", 1, 8),
-        ("SELECT ?", 1, 8),
         ("SELECT 5hours", 1, 8),
         ("SELECT 5w", 1, 8),
         ("SELECT 1e3s", 1, 8),
@@ -116,6 +115,14 @@ def test_what_is_no_token_is_reported_where_it_starts(text: str, line: int, colu
     with pytest.raises(Invalid) as caught:
         lex(text, LIMITS)
     assert caught.value.message == f"The query syntax is invalid at line {line}:{column}"
+
+
+def test_a_parameter_without_a_name_is_named() -> None:
+    with pytest.raises(Invalid) as caught:
+        lex("SELECT ?", LIMITS)
+    assert (
+        caught.value.message == "The query syntax is invalid at line 1:8: a parameter without a name is not supported"
+    )
 
 
 def test_only_ascii_letters_make_a_word() -> None:
