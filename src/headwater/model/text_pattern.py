@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,9 @@ import pyarrow.compute as pc
 from headwater.errors import Invalid
 from headwater.model.patterns import Pattern
 
-WORK_MOST = 1 << 29
-"""Bytes of texts times steps of a pattern: a few seconds at worst. More of it is left to the engine, whose runs can be
-stopped."""
+WORK_MOST = 1 << 28
+"""Bytes of texts times steps of a pattern: about a second at worst. More of it is left to the engine, whose runs can
+be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,18 @@ class TextPattern:
     prefix: str
     regex: str
 
-    def matched(self, texts: pa.StringArray) -> npt.NDArray[np.bool_]:
-        """For each text whether it matches; there is no null among them. Some that do not may be told to match."""
+    def matched(self, texts: pa.StringArray, work: int = WORK_MOST) -> npt.NDArray[np.bool_]:
+        """For each text whether it matches; there is no null among them. Some that do not may be told to match, and
+        all where it would be more than `work`.
+        """
         begins: npt.NDArray[np.bool_] = pc.starts_with(texts, self.prefix).to_numpy(zero_copy_only=False)
         if not self.regex:
             return begins
         asked = texts.filter(pa.array(begins)) if self.prefix else texts
-        if _steps(self.regex) * int(asked.nbytes) <= WORK_MOST:
-            begins[begins] = pc.match_substring_regex(asked, self.regex).to_numpy(zero_copy_only=False)
+        if _steps(self.regex) * int(asked.nbytes) <= work:
+            # The engine's own LIKE takes patterns that are too large for the library.
+            with suppress(pa.ArrowInvalid):
+                begins[begins] = pc.match_substring_regex(asked, self.regex).to_numpy(zero_copy_only=False)
         return begins
 
 
@@ -83,7 +88,7 @@ def _quoted(text: str) -> str:
 
 def _steps(regex: str) -> int:
     """About how many states the pattern has, at most: what is counted is there so often."""
-    counts = (int(last or first) for first, last in re.findall(r"\{(\d+),?(\d*)\}", regex))
+    counts = (int(last or first) for first, last in re.findall(r"(?<!\\x)\{(\d+),?(\d*)\}", regex))
     return len(regex) * math.prod(max(count, 1) for count in counts)
 
 

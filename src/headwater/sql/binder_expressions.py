@@ -206,7 +206,12 @@ def _concatenation(binder: ExpressionBinder, node: tree.Concatenation) -> Expres
             return _concat(binder, node, pair)
         return binder.apply(node, lambda: operators.binary("||", types_of(pair), constants_of(pair)), pair)
 
-    return _concat(binder, node, bound) if is_text and sum(map(_may_be_long, bound)) > 1 else joined(bound)
+    grows = len(bound) > SHORT_OPERANDS or sum(map(_may_be_long, bound)) > 1
+    return (
+        _concat(binder, node, bound)
+        if is_text and grows and not all(isinstance(one, Literal) for one in bound)
+        else joined(bound)
+    )
 
 
 def _concat(binder: ExpressionBinder, node: tree.Concatenation, operands: Sequence[Expression]) -> Expression:
@@ -218,10 +223,15 @@ def _concat(binder: ExpressionBinder, node: tree.Concatenation, operands: Sequen
 def _may_be_long(text: Expression) -> bool:
     if isinstance(text, SlotRef):
         return not text.slot.is_stored
-    return not isinstance(text, Literal) and not (isinstance(text, Cast) and text.operand.type is not Scalar.VARCHAR)
+    if isinstance(text, Cast):
+        return text.operand.type in (Scalar.VARCHAR, Scalar.VARBINARY, Scalar.JSON) or not isinstance(
+            text.operand.type, Scalar
+        )
+    return not isinstance(text, Literal)
 
 
 MAX_ARRAY_OPERANDS = 100
+SHORT_OPERANDS = 16
 
 
 def _between(binder: ExpressionBinder, node: tree.Between) -> Expression:

@@ -35,7 +35,7 @@ Facts = dict[str, Fact]
 
 NEVER = TimeRange(1, 0)
 
-FACTS_MOST = 8
+FACTS_MOST = 4
 PATTERNS_MOST = 32
 """What is more about one column is not handed down: each pattern is asked of all its texts."""
 

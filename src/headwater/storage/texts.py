@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.model.scan import DimensionIn
-from headwater.model.text_pattern import TextPattern
+from headwater.model.text_pattern import WORK_MOST, TextPattern
 from headwater.storage.arrays import Codes, Growable, Int64s, Places
 
 NONE = -1
@@ -247,9 +247,10 @@ class Coded:
 
     def _match(self, patterns: Iterable[TextPattern], table: npt.NDArray[np.bool_]) -> None:
         """Mark the texts, by code, that match one of the patterns."""
+        patterns = tuple(patterns)
         for pattern in patterns:
             start = 0
             for texts in self.texts.arrays():
                 part = table[start : start + len(texts)]
-                part |= pattern.matched(texts)[: len(part)]
+                part |= pattern.matched(texts, WORK_MOST // len(patterns))[: len(part)]
                 start += len(texts)

@@ -10,7 +10,8 @@ from sql_world import engine, query_plan
 
 from headwater.errors import QueryFailed
 from headwater.model.scan import Scan, ScanRequest
-from headwater.model.text_pattern import like, regular, starting_with
+from headwater.model.text_pattern import TextPattern, like, regular, starting_with
+from headwater.sql.pushdown_facts import FACTS_MOST
 
 ODD_TEXTS = [
     "",
@@ -189,7 +190,7 @@ def test_what_is_left_to_the_engine(condition: str) -> None:
 def test_many_conditions_on_one_are_not_all_asked() -> None:
     condition = " AND ".join(f"hostname LIKE '%{n}%'" for n in range(20))
     ((_, request),) = query_plan(f"SELECT hostname FROM ops.metrics WHERE {condition}").scans
-    assert len(request.dimensions) == 8
+    assert len(request.dimensions) == FACTS_MOST
 
 
 @pytest.mark.parametrize(
@@ -234,3 +235,16 @@ def test_a_pattern_that_takes_long_is_left_to_the_engine() -> None:
     many = pa.array(["ab" * 1_000] * 100)
     assert slow.matched(many).all()
     assert not slow.matched(many[:1]).any()
+
+
+def test_a_pattern_that_is_too_large_rules_out_nothing() -> None:
+    pattern = like("%" + "_" * 90_000 + "a")
+    assert isinstance(pattern, TextPattern)
+    assert pattern.matched(pa.array(["us-east-1", "eu"])).all()
+
+
+def test_signs_in_a_pattern_cost_no_more_than_letters() -> None:
+    pattern = like("%us (east) $1, 2%")
+    assert isinstance(pattern, TextPattern)
+    texts = pa.array([f"host {n}" for n in range(20_000)] + ["in us (east) $1, 2 too"])
+    assert pattern.matched(texts).tolist() == [False] * 20_000 + [True]

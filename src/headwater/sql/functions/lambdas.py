@@ -104,8 +104,8 @@ def _matched(call: Call) -> str:
 def _zipped(call: Call) -> str:
     """The shorter array is filled up with NULLs."""
     assert isinstance(call.result, Array)
-    zipped = transformed("list_zip(\2, \3)", call.lambdas[0], call.result.element)
-    zipped = _in_template(zipped).replace("\2", "{0}").replace("\3", "{1}")
+    one = LambdaText(call.lambdas[0].parameters, _in_template(call.lambdas[0].body))
+    zipped = transformed("list_zip({0}, {1})", one, call.result.element)
     return use_once(f"CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN {zipped} END", call.texts)
 
 

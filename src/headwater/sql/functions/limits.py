@@ -65,11 +65,14 @@ def weight(text: str, kind: SqlType) -> str:
         return f"({' + '.join(fields)})"
     if isinstance(kind, Scalar):
         return str(ELEMENT_BYTES)
-    inner = kind.element if isinstance(kind, Array) else kind.value
-    if is_small(inner):
+    if isinstance(kind, Map):
+        inner = {"item.f0": kind.key, "item.f1": kind.value}
+    else:
+        inner = {"item": kind.element} if isinstance(kind, Array) else {"item.v": kind.value}
+    if all(map(is_small, inner.values())):
         return f"(len({text}) * {ELEMENT_BYTES} + {ELEMENT_BYTES})"
-    item = {Array: "item", Map: "item.f1", Timeseries: "item.v"}[type(kind)]
-    return f"(coalesce(list_sum(list_transform({text}, lambda item: {weight(item, inner)})), 0) + {ELEMENT_BYTES})"
+    each = " + ".join(weight(item, own) for item, own in inner.items())
+    return f"(coalesce(list_sum(list_transform({text}, lambda item: {each})), 0) + {ELEMENT_BYTES})"
 
 
 def is_small(kind: SqlType) -> bool:

@@ -127,7 +127,11 @@ ROWS = (
         _check_group,
         guard=_guard_group,
     ),
-    _row("regexp_extract_all(varchar, varchar) -> array(varchar)", "regexp_extract_all({0}, {1})", _check_pattern),
+    _row(
+        "regexp_extract_all(varchar, varchar) -> array(varchar)",
+        f"CASE WHEN {_CUT_FITS} THEN regexp_extract_all({{0}}, {{1}}) END",
+        _check_pattern,
+    ),
     _row(
         "regexp_extract_all(varchar, varchar, integer) -> array(varchar)",
         _on_pattern("regexp_extract_all({0}, {1}, {2})", _GROUP),
@@ -138,14 +142,23 @@ ROWS = (
     _row("regexp_replace(varchar, varchar, varchar) -> varchar", _replace, _check_pattern, guard=_guard_replacement),
     _row(
         "regexp_split(varchar, varchar) -> array(varchar)",
-        _on_pattern("CASE WHEN {1} IS NOT NULL THEN string_split_regex({0}, {1}) END", "arrow_pattern_to_split({1})"),
+        _on_pattern(
+            f"CASE WHEN {{1}} IS NOT NULL AND {_CUT_FITS} THEN string_split_regex({{0}}, {{1}}) END",
+            "arrow_pattern_to_split({1})",
+        ),
         _check_split,
     ),
-    _row("regexp_count(varchar, varchar) -> bigint", "len(regexp_extract_all({0}, {1}))", _check_pattern, "Trino"),
+    _row(
+        "regexp_count(varchar, varchar) -> bigint",
+        f"CASE WHEN {_CUT_FITS} THEN len(regexp_extract_all({{0}}, {{1}})) END",
+        _check_pattern,
+        "Trino",
+    ),
     _row(
         "regexp_position(varchar, varchar) -> bigint",
         _on_pattern(
-            "CASE WHEN regexp_matches({0}, {1}) THEN length((string_split_regex({0}, {1}))[1]) + 1"
+            f"CASE WHEN regexp_matches({{0}}, {{1}}) AND {_CUT_FITS}"
+            " THEN length((string_split_regex({0}, {1}))[1]) + 1"
             " WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN -1 END",
             "arrow_pattern_to_split({1})",
         ),

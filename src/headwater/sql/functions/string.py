@@ -165,6 +165,7 @@ _SPLIT = checked(
     bytes_=f"{_PIECES_COUNT} * {ELEMENT_BYTES} + strlen({{0}})",
 )
 _CUT_FITS = fits(f"strlen({{0}}) * {PIECE_BYTES}")
+_PIECES_FIT = f"({fits(f'({_PIECES_COUNT}) * {ELEMENT_BYTES} * 2 + strlen({{0}})')})"
 
 _KEYS = "list_transform(entries, lambda entry: entry.f0)"
 _KEY_AGAIN = (
@@ -273,14 +274,15 @@ ROWS = (
     row(
         "split(varchar, varchar, bigint) -> array(varchar)",
         f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL OR {{2}} IS NULL THEN NULL WHEN {{1}} = '' THEN {_NO_DELIMITER}"
-        f" WHEN {{2}} < 1 THEN {_LIMIT_FAULT} WHEN len({_PIECES}) <= {{2}} THEN {_PIECES}"
+        f" WHEN {{2}} < 1 THEN {_LIMIT_FAULT} WHEN NOT {_PIECES_FIT} THEN NULL"
+        f" WHEN len({_PIECES}) <= {{2}} THEN {_PIECES}"
         f" ELSE hw_split_limit({{0}}, {{1}}, {{2}}) END",
         source="6.5",
     ),
     row(
         "split_part(varchar, varchar, bigint) -> varchar",
         f"CASE WHEN {{1}} IS NULL THEN NULL WHEN {{2}} < 1 THEN "
-        f"{failure(quoted('Index must be greater than zero'), VARCHAR)} ELSE {_PIECES}[{{2}}] END",
+        f"{failure(quoted('Index must be greater than zero'), VARCHAR)} WHEN {_PIECES_FIT} THEN {_PIECES}[{{2}}] END",
         source="6.5",
     ),
     row(
