@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FAULT_START, FAULT_END = "\x02", "\x03"
+"""Around a text in an error of the query engine that is ours to show: lowered SQL makes it, `engine/faults.py` takes
+it out."""
+
 
 class Fault(Exception):
     """Base of all faults. `message` is what the client may read."""

@@ -12,12 +12,12 @@ from collections.abc import Callable
 import duckdb
 
 from headwater.engine.filesystem import SCHEME
-from headwater.errors import Corrupt, Fault, QueryFailed, Unavailable
+from headwater.errors import FAULT_END, FAULT_START, Corrupt, Fault, QueryFailed, Unavailable
 
 _TYPES = {"INT32": "integer", "INT64": "bigint"}
 
 _KNOWN: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (re.compile("\x02(.*?)\x03", re.DOTALL), lambda match: match[1]),
+    (re.compile(f"{FAULT_START}(.*?){FAULT_END}", re.DOTALL), lambda match: match[1]),
     (re.compile(r"UDF: QueryFailed: (.*)", re.DOTALL), lambda match: match[1].strip()),
     (re.compile(r"Division by zero"), lambda _: "Division by zero"),
     (

@@ -8,6 +8,7 @@ Source: sql.md 2, 5, 6.3, 6.9.
 
 from __future__ import annotations
 
+from headwater.errors import FAULT_END, FAULT_START
 from headwater.model.time import (
     DATE_MAX_DAYS,
     DATE_MIN_DAYS,
@@ -41,7 +42,7 @@ _MAX, _MIN = f"{TIME_MAX_NS}", f"(-{TIME_MAX_NS} - 1)"
 
 def _fault(message: str, kind: str) -> str:
     """As sql/coercion.failure writes it: a cast that cannot succeed, with a text between marks."""
-    return f"CAST('\x02' || '{message}' || '\x03' AS {kind})"
+    return f"CAST('{FAULT_START}' || '{message}' || '{FAULT_END}' AS {kind})"
 
 
 _FEW_UNITS = TIME_MAX_NS // (7 * NS_PER_DAY)

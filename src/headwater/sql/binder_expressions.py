@@ -206,12 +206,9 @@ def _concatenation(binder: ExpressionBinder, node: tree.Concatenation) -> Expres
             return _concat(binder, node, pair)
         return binder.apply(node, lambda: operators.binary("||", types_of(pair), constants_of(pair)), pair)
 
+    is_known = all(isinstance(operand, Literal) for operand in bound)
     grows = len(bound) > SHORT_OPERANDS or sum(map(_may_be_long, bound)) > 1
-    return (
-        _concat(binder, node, bound)
-        if is_text and grows and not all(isinstance(one, Literal) for one in bound)
-        else joined(bound)
-    )
+    return _concat(binder, node, bound) if is_text and grows and not is_known else joined(bound)
 
 
 def _concat(binder: ExpressionBinder, node: tree.Concatenation, operands: Sequence[Expression]) -> Expression:
@@ -224,14 +221,16 @@ def _may_be_long(text: Expression) -> bool:
     if isinstance(text, SlotRef):
         return not text.slot.is_stored
     if isinstance(text, Cast):
-        return text.operand.type in (Scalar.VARCHAR, Scalar.VARBINARY, Scalar.JSON) or not isinstance(
-            text.operand.type, Scalar
-        )
+        return text.operand.type not in _SHORT_WHEN_CAST
     return not isinstance(text, Literal)
+
+
+_SHORT_WHEN_CAST = frozenset(Scalar) - {Scalar.VARCHAR, Scalar.VARBINARY, Scalar.JSON}
 
 
 MAX_ARRAY_OPERANDS = 100
 SHORT_OPERANDS = 16
+"""More texts than these are looked at for their length together, however short each may be."""
 
 
 def _between(binder: ExpressionBinder, node: tree.Between) -> Expression:

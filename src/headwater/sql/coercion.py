@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headwater.errors import Invalid
+from headwater.errors import FAULT_END, FAULT_START, Invalid
 from headwater.model.time import NS_PER_DAY
 from headwater.model.types import Array, Field, Map, Row, Scalar, SqlType, Timeseries
 from headwater.sql import json_casts
@@ -239,10 +239,6 @@ _PLACE = re.compile(r"\{\d+\}")
 
 def _has_repeated(places: list[str]) -> bool:
     return len(set(places)) < len(places)
-
-
-FAULT_START, FAULT_END = "\x02", "\x03"
-"""Around a text in an engine error that is ours to show: engine/engine.py takes it out."""
 
 
 def failure(message: str, kind: SqlType) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from headwater.errors import Invalid
+from headwater.model import text_pattern
 from headwater.model.time import NS_PER_DAY
 from headwater.model.types import Array, Map, Row, Scalar, SqlType
 from headwater.sql.calendar import add_months, add_months_to_days, in_date_range, in_time_range
@@ -48,7 +49,7 @@ from headwater.sql.coercion import (
     use_once,
 )
 from headwater.sql.constant import Changed, Constant, combined
-from headwater.sql.signature import Kind, Resolved, failing
+from headwater.sql.signature import Kind, Resolved, failing, refused
 
 Types = Sequence[SqlType]
 Constants = Sequence[Constant | None]
@@ -296,17 +297,12 @@ def like(types: Types, constants: Constants) -> Resolved:
             rest = f"replace({rest}, {{2}} || {escaped}, '')"
         fault = failure(quoted(_ESCAPE_FAULT), BOOLEAN)
         template = f"CASE WHEN {{0}} IS NOT NULL AND contains({rest}, {{2}}) THEN {fault} ELSE {template} END"
-    elif not _is_pattern(pattern.value, escape.value):
+    elif text_pattern.like(pattern.value, escape.value) is None:
         return failing(_ESCAPE_FAULT, BOOLEAN, (VARCHAR,) * 3)
     return _resolved("like", BOOLEAN, (VARCHAR,) * 3, template)
 
 
 _ESCAPE_FAULT = "Escape character must be followed by '%', '_' or the escape character itself"
-
-
-def _is_pattern(pattern: str, escape: str) -> bool:
-    rest = iter(pattern)
-    return all(character != escape or next(rest, "") in ("%", "_", escape) for character in rest)
 
 
 def _concatenation(types: Types, constants: Constants) -> Resolved:
@@ -536,21 +532,17 @@ def _shifted_time(operator: str, left: SqlType, right: SqlType, constants: Const
     types = (left, right)
     try:
         folded = _folded(operator, lambda value, interval: fold(value, sign * interval), types, types, constants)
-    except Invalid as refused:
-        # The result has no place in the type; with other values it may.
-        for constant in constants:
-            assert constant is not None, "only what is known is computed"
-            constant.pin()
-        return failing(refused.message, left, types)
+    except Invalid as fault:
+        return refused(fault, constants, left, types)
     return _resolved(operator, left, (left, right), template.replace("±", operator), folded)
 
 
-_DAYS_FAULT = "Cannot add hour, minutes or seconds to a date"
+DAYS_FAULT = "Cannot add hour, minutes or seconds to a date"
 
 
 def _check_whole_days(interval: Constant | None) -> None:
     if interval is not None and interval.holds(lambda value: value is not None and value % NS_PER_DAY != 0):
-        raise Invalid(_DAYS_FAULT)
+        raise Invalid(DAYS_FAULT)
 
 
 _SHIFTS: dict[tuple[Scalar, Scalar], tuple[str, Fold]] = {
@@ -558,7 +550,7 @@ _SHIFTS: dict[tuple[Scalar, Scalar], tuple[str, Fold]] = {
     (TIMESTAMP, YEAR_TO_MONTH): ("hw_add_months({0}, 0::BIGINT ± {1})", add_months),
     (DATE, YEAR_TO_MONTH): ("hw_add_months_to_date({0}, 0::BIGINT ± {1})", add_months_to_days),
     (DATE, DAY_TO_SECOND): (
-        f"CASE WHEN {{1}} % {NS_PER_DAY} <> 0 THEN {failure(quoted(_DAYS_FAULT), DATE)}"
+        f"CASE WHEN {{1}} % {NS_PER_DAY} <> 0 THEN {failure(quoted(DAYS_FAULT), DATE)}"
         f" ELSE hw_in_dates({{0}} ± {{1}} // {NS_PER_DAY}) END",
         lambda value, interval: in_date_range(value + interval // NS_PER_DAY),
     ),
@@ -568,6 +560,6 @@ _SHIFTS: dict[tuple[Scalar, Scalar], tuple[str, Fold]] = {
     ),
 }
 _DISTANCES[DATE, DAY_TO_SECOND] = (
-    f"CASE WHEN {{1}} % {NS_PER_DAY} <> 0 THEN {failure(quoted(_DAYS_FAULT), DATE)}"
+    f"CASE WHEN {{1}} % {NS_PER_DAY} <> 0 THEN {failure(quoted(DAYS_FAULT), DATE)}"
     f" ELSE CAST({{1}} // {NS_PER_DAY} AS INTEGER) END"
 )

@@ -35,7 +35,8 @@ _FOREIGN: dict[str, tuple[str, frozenset[str]]] = {
     "RECURSIVE": ("WITH RECURSIVE", frozenset()),
     "TABLESAMPLE": ("TABLESAMPLE", frozenset({"BERNOULLI", "SYSTEM"})),
 }
-"""By the first word: what to call it, and the words, or kinds of tokens, one of which is the second."""
+"""By the first word: what to call it, and the words, or kinds of tokens, one of which is the second; none if the first
+is enough."""
 
 T = TypeVar("T")
 
@@ -87,7 +88,8 @@ class TokenReader:
     def _foreign(self) -> str:
         """What begins here of SQL that the dialect has not; empty for anything else.
 
-        Each is known by two words, which nothing of the dialect has side by side. Source: sql.md 9.
+        Each is known by two words, which nothing of the dialect has side by side, or by one that is reserved and
+        begins nothing. Source: sql.md 9.
         """
         construct, words = _FOREIGN.get(self._token.word, ("", frozenset()))
         following = self._next()

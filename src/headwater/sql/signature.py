@@ -168,6 +168,16 @@ def failing(message: str, result: SqlType, types: Sequence[SqlType]) -> Resolved
     return Resolved("failure", Kind.SCALAR, result, tuple(types), write)
 
 
+def refused(
+    fault: Invalid, constants: Iterable[Constant | None], result: SqlType, types: Sequence[SqlType]
+) -> Resolved:
+    """A call whose constants are refused with `fault`. Others may not be, so the plan is for these."""
+    for constant in constants:
+        if constant is not None:
+            constant.pin()
+    return failing(fault.message, result, types)
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """A type that all its places in a signature share."""
@@ -525,8 +535,8 @@ def _resolved(
         constant = _folded(signature, call)
     except NotConstant:
         raise
-    except Invalid as refused:
-        return _refused(signature, call, refused)
+    except Invalid as fault:
+        return _refused(signature, call, fault)
     return Resolved(
         name=signature.name,
         kind=signature.kind,
@@ -557,14 +567,9 @@ def _folded(signature: Signature, call: Call) -> Constant | None:
     return combined(key, timed, (call.context.now, *known))
 
 
-def _refused(signature: Signature, call: Call, refused: Invalid) -> Resolved:
-    """The call with constants that it is known to refuse: with others it may not, so that the plan is for these."""
-    for constant in call.constants:
-        if constant is not None:
-            constant.pin()
-    if signature.is_timed:
-        call.context.now.pin()
-    return failing(refused.message, call.result, call.types)
+def _refused(signature: Signature, call: Call, fault: Invalid) -> Resolved:
+    now = (call.context.now,) if signature.is_timed else ()
+    return refused(fault, (*call.constants, *now), call.result, call.types)
 
 
 def _write(lower: Lower, call: Call) -> str:

@@ -7,7 +7,7 @@ One thread adds, any thread may read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -245,9 +245,8 @@ class Coded:
         chosen[: len(codes)] = table[np.minimum(codes, len(table) - 1)]
         return chosen
 
-    def _match(self, patterns: Iterable[TextPattern], table: npt.NDArray[np.bool_]) -> None:
+    def _match(self, patterns: Collection[TextPattern], table: npt.NDArray[np.bool_]) -> None:
         """Mark the texts, by code, that match one of the patterns."""
-        patterns = tuple(patterns)
         for pattern in patterns:
             start = 0
             for texts in self.texts.arrays():

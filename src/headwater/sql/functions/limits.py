@@ -51,6 +51,10 @@ def fits(bytes_: str) -> str:
     return f"CASE WHEN {bytes_} > {SMALL_BYTES} THEN arrow_fits(CAST({bytes_} AS BIGINT)) ELSE true END"
 
 
+CUT_FITS = fits(f"strlen({{0}}) * {PIECE_BYTES}")
+"""Whether the argument {0} of a template may be cut into pieces."""
+
+
 def within(text: str, size: str, limit: int = TEXT_BYTES) -> str:
     """An argument, or NULL where what would be made of it is too large."""
     return f"CASE WHEN {size} <= {limit} THEN {text} END"

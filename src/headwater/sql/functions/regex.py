@@ -12,7 +12,7 @@ from headwater.errors import Invalid
 from headwater.model.patterns import GROUPS_NAMED, Pattern, check_splits, replacement
 from headwater.model.types import Scalar
 from headwater.sql.coercion import literal, quoted, use_once
-from headwater.sql.functions.limits import PIECE_BYTES, SMALL_BYTES, checked, fits, within
+from headwater.sql.functions.limits import CUT_FITS, SMALL_BYTES, checked, within
 from headwater.sql.signature import Call, Check, Signature, row
 
 
@@ -90,11 +90,10 @@ def _replace(call: Call) -> str:
     return use_once(_REPLACED, [call.texts[0], pattern, by])
 
 
-_CUT_FITS = fits(f"strlen({{0}}) * {PIECE_BYTES}")
 _REPLACED_MOST = "(strlen({0}) + 1) * greatest(strlen({2}), 1)"
 _REPLACED_BYTES = (
     f"CASE WHEN {_REPLACED_MOST} > {SMALL_BYTES} THEN strlen({{0}}) * (1 + len(regexp_extract_all({{2}}, '\\\\')))"
-    f" + strlen({{2}}) * CASE WHEN {_CUT_FITS} THEN len(regexp_extract_all({{0}}, {{1}})) END ELSE 0 END"
+    f" + strlen({{2}}) * CASE WHEN {CUT_FITS} THEN len(regexp_extract_all({{0}}, {{1}})) END ELSE 0 END"
 )
 """At most so many: the texts of all matches together are as long as the text, and each group's in them may be said as
 often as there are backslashes. Matches are counted only where there may be many."""
@@ -129,7 +128,7 @@ ROWS = (
     ),
     _row(
         "regexp_extract_all(varchar, varchar) -> array(varchar)",
-        f"CASE WHEN {_CUT_FITS} THEN regexp_extract_all({{0}}, {{1}}) END",
+        f"CASE WHEN {CUT_FITS} THEN regexp_extract_all({{0}}, {{1}}) END",
         _check_pattern,
     ),
     _row(
@@ -143,21 +142,21 @@ ROWS = (
     _row(
         "regexp_split(varchar, varchar) -> array(varchar)",
         _on_pattern(
-            f"CASE WHEN {{1}} IS NOT NULL AND {_CUT_FITS} THEN string_split_regex({{0}}, {{1}}) END",
+            f"CASE WHEN {{1}} IS NOT NULL AND {CUT_FITS} THEN string_split_regex({{0}}, {{1}}) END",
             "arrow_pattern_to_split({1})",
         ),
         _check_split,
     ),
     _row(
         "regexp_count(varchar, varchar) -> bigint",
-        f"CASE WHEN {_CUT_FITS} THEN len(regexp_extract_all({{0}}, {{1}})) END",
+        f"CASE WHEN {CUT_FITS} THEN len(regexp_extract_all({{0}}, {{1}})) END",
         _check_pattern,
         "Trino",
     ),
     _row(
         "regexp_position(varchar, varchar) -> bigint",
         _on_pattern(
-            f"CASE WHEN regexp_matches({{0}}, {{1}}) AND {_CUT_FITS}"
+            f"CASE WHEN regexp_matches({{0}}, {{1}}) AND {CUT_FITS}"
             " THEN length((string_split_regex({0}, {1}))[1]) + 1"
             " WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN -1 END",
             "arrow_pattern_to_split({1})",

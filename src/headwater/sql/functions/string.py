@@ -20,6 +20,7 @@ from headwater.sql.coercion import (
     use_once,
 )
 from headwater.sql.functions.limits import (
+    CUT_FITS,
     ELEMENT_BYTES,
     ELEMENTS,
     PIECE_BYTES,
@@ -164,7 +165,6 @@ _SPLIT = checked(
     size=_PIECES_COUNT,
     bytes_=f"{_PIECES_COUNT} * {ELEMENT_BYTES} + strlen({{0}})",
 )
-_CUT_FITS = fits(f"strlen({{0}}) * {PIECE_BYTES}")
 _PIECES_FIT = f"({fits(f'({_PIECES_COUNT}) * {ELEMENT_BYTES} * 2 + strlen({{0}})')})"
 
 _KEYS = "list_transform(entries, lambda entry: entry.f0)"
@@ -248,7 +248,7 @@ ROWS = (
     # The engine makes one capital of a sharp s; Java leaves it.
     row(
         "upper(varchar) -> varchar",
-        f"CASE WHEN contains({{0}}, 'ß') THEN CASE WHEN {_CUT_FITS} THEN"
+        f"CASE WHEN contains({{0}}, 'ß') THEN CASE WHEN {CUT_FITS} THEN"
         " array_to_string(list_transform(string_split({0}, 'ß'), lambda piece: upper(piece)), 'ß') END"
         " ELSE upper({0}) END",
         source="6.5",
@@ -263,7 +263,7 @@ ROWS = (
     row(
         "reverse(varchar) -> varchar",
         "CASE WHEN {0} IS NOT NULL THEN"
-        f" CASE WHEN {_CUT_FITS} THEN array_to_string(list_reverse(string_split({{0}}, '')), '') END END",
+        f" CASE WHEN {CUT_FITS} THEN array_to_string(list_reverse(string_split({{0}}, '')), '') END END",
         source="6.5",
     ),
     row(

@@ -14,6 +14,7 @@ from headwater.model.types import Scalar
 from headwater.sql import calendar
 from headwater.sql.calendar import UNITS_MONTHS, UNITS_NS, in_date_range, in_time_range
 from headwater.sql.coercion import DATE, TIMESTAMP, failure, literal, quoted, use_once
+from headwater.sql.operators import DAYS_FAULT
 from headwater.sql.signature import Call, Context, Signature, row
 from headwater.sql.texts import parse_date, parse_duration, parse_iso8601_date, parse_iso8601_timestamp, parse_timestamp
 
@@ -218,17 +219,14 @@ def _folded_add(unit: str, count: int, time_ns: int) -> int:
     return calendar.add_months(time_ns, count * UNITS_MONTHS[unit])
 
 
-_DAYS_FAULT = "Cannot add hour, minutes or seconds to a date"
-
-
 def _check_date_unit(call: Call) -> None:
     if unit_of(call, UNITS, "DATE") in SUB_DAY_UNITS:
-        raise Invalid(_DAYS_FAULT)
+        raise Invalid(DAYS_FAULT)
 
 
 def _added_to_date(unit: str) -> str:
     if unit in SUB_DAY_UNITS:
-        return failure(quoted(_DAYS_FAULT), DATE)
+        return failure(quoted(DAYS_FAULT), DATE)
     if unit in UNITS_NS:
         return f"hw_in_dates(hw_days_later({{1}}, {{0}}, {UNITS_NS[unit] // NS_PER_DAY}))"
     return f"hw_add_months_to_date({{1}}, hw_months_of({{0}}, {UNITS_MONTHS[unit]}))"
