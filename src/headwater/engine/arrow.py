@@ -58,15 +58,6 @@ def ints(column: pa.Array) -> Iterator[Ints | None]:
         yield values[start:end][known[start:end]] if is_valid else None
 
 
-def floats(column: pa.Array) -> Iterator[Floats | None]:
-    """Each row's list of doubles without its NULLs; None for NULL."""
-    items = column.values
-    known = validity(items)
-    values = items.fill_null(0.0).to_numpy(zero_copy_only=False)
-    for (start, end), is_valid in zip(bounds(column), validity(column), strict=True):
-        yield values[start:end][known[start:end]] if is_valid else None
-
-
 def bounds(column: pa.Array) -> Iterator[tuple[int, int]]:
     """Where each row's list begins and ends in the values."""
     return pairwise(column.offsets.to_pylist())

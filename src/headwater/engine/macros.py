@@ -53,6 +53,9 @@ _WITHIN_FEW = f"(n % {_FEW_UNITS + 1})"
 _FAR_DAYS, _FAR_MONTHS = 2 * DATE_MAX_DAYS + 2, 8_000
 """More than there are from the first date to the last."""
 
+_FEW_VALUES = 10_000
+"""More pairs of value and weight than this are thinned before a function in Python gets them (ours)."""
+
 _DURATION_UNITS = " ".join(
     f"WHEN p.u IN ('{short}', '{long}') THEN {size}"
     for short, long, size in (
@@ -311,6 +314,28 @@ MACROS: tuple[tuple[str, str], ...] = (
         " lambda i: i > 0))",
     ),
     ("hw_without(a, b)", "list_select(a, hw_places_without(a, b))"),
+    # Values with weights, no more than Python can be given at once: as they are; each different pair once, if those are
+    # few; else the means of slices of them in order
+    ("hw_weight(l)", "list_sum(list_transform(l, lambda p: p.w))"),
+    (
+        "hw_slice(l)",
+        "struct_pack(v := list_sum(list_transform(l, lambda p: p.v * p.w)) / hw_weight(l), w := hw_weight(l))",
+    ),
+    ("hw_in_order(l)", "list_select(l, list_grade_up(list_transform(l, lambda p: p.v)))"),
+    (
+        "hw_slices(l)",
+        "list_transform([struct_pack(l := hw_in_order(l))], lambda o:"
+        f" list_transform(list_transform(range({_FEW_VALUES}), lambda i: list_select(o.l, generate_series("
+        f"1 + i * len(o.l) // {_FEW_VALUES}, (i + 1) * len(o.l) // {_FEW_VALUES}))), lambda s: hw_slice(s)))[1]",
+    ),
+    (
+        "hw_thinned(l)",
+        f"CASE WHEN len(l) > {_FEW_VALUES} THEN"
+        f" CASE WHEN list_aggregate(l, 'approx_count_distinct') > {_FEW_VALUES // 2} THEN hw_slices(l) ELSE"
+        " list_transform(map_entries(list_aggregate(l, 'histogram')),"
+        " lambda e: struct_pack(v := e.key.v, w := e.key.w * e.value)) END ELSE l END",
+    ),
+    ("hw_in_turn(l)", "flatten(list_transform(l, lambda p: [p.v, p.w]))"),
     (
         "hw_join(l, d)",
         "CASE WHEN len(l) = 0 THEN '' ELSE"

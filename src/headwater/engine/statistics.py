@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Sequence
 from itertools import chain, combinations
 from statistics import NormalDist
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headwater.engine.arrow import ArrowFunction, Floats, Ints, bounds, floats, ints, lists, whole
+from headwater.engine.arrow import ArrowFunction, Floats, Ints, bounds, ints, lists, whole
 from headwater.engine.pace import check
 from headwater.engine.values import MADE_BYTES, ValueFunction
 from headwater.errors import QueryFailed
@@ -44,47 +45,24 @@ def _weighted_places(ordered_weights: Any, shares: Any) -> pa.Array:
 
 # ----------------------------------------------------------------------------------- numeric_histogram
 
-_KNOWN_EXACTLY = 10_000
-"""More different values than this are gathered in so many bins of equal counts before the closest are merged (ours)."""
 
+def _numeric_histogram(buckets: int, numbers: Sequence[float]) -> list[dict[str, float]]:
+    """Centres and weights of at most so many buckets: the two closest are merged until they are few enough.
 
-def _numeric_histogram(buckets: Any, values: Any, weights: Any) -> pa.Array:
-    """Centres and weights of at most so many buckets: the two closest are merged until they are few enough."""
-    rows = zip(whole(buckets).to_pylist(), floats(whole(values)), floats(whole(weights)), strict=True)
-    keys: list[float] = []
-    counts: list[float] = []
-    lengths: list[int | None] = []
-    for count, own, weight in rows:
-        if count is None or own is None or weight is None:
-            lengths.append(None)
-            continue
-        centres, sums = _gathered(own, weight)
-        while len(centres) > _KNOWN_EXACTLY:
-            centres, sums = _thinned(centres, sums)
-        merged = _merged(centres.tolist(), sums.tolist(), count)
-        keys += (centre for centre, _ in merged)
-        counts += (weight for _, weight in merged)
-        lengths.append(len(merged))
-    entries = pa.StructArray.from_arrays([pa.array(keys, pa.float64()), pa.array(counts, pa.float64())], ["f0", "f1"])
-    return lists(entries, lengths)
+    `numbers` are value and weight in turn, of `hw_thinned` values.
+    """
+    given = np.array(numbers, dtype=np.float64).reshape(-1, 2)
+    centres, weights = _gathered(given[:, 0], given[:, 1])
+    merged = _merged(centres.tolist(), weights.tolist(), buckets)
+    return [{"f0": centre, "f1": weight} for centre, weight in merged]
 
 
 def _gathered(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """The different values, ascending, and the weight of each."""
     if not len(values):
         return values, weights
-    # numpy.unique would do this while no other thread runs Python.
-    order = np.argsort(values)
-    ordered = values[order]
-    is_first = np.append(True, (ordered[1:] != ordered[:-1]) & ~np.isnan(ordered[:-1]))
-    starts = np.flatnonzero(is_first)
-    return ordered[starts], np.add.reduceat(weights[order], starts)
-
-
-def _thinned(centres: Floats, sums: Floats) -> tuple[Floats, Floats]:
-    starts = np.linspace(0, len(centres), _KNOWN_EXACTLY, endpoint=False).astype(np.int64)
-    together = np.add.reduceat(sums, starts)
-    return np.add.reduceat(centres * sums, starts) / together, together
+    different, places = np.unique(values, return_inverse=True)
+    return different, np.bincount(places, weights).astype(np.float64)
 
 
 def _merged(centres: list[float], sums: list[float], buckets: int) -> list[tuple[float, float]]:
@@ -95,6 +73,7 @@ def _merged(centres: list[float], sums: list[float], buckets: int) -> list[tuple
     age = [0] * len(centres)
     there = len(centres)
     while there > buckets and pairs:
+        check()
         _, a, b, age_a, age_b = heapq.heappop(pairs)
         if age[a] != age_a or age[b] != age_b:
             continue
@@ -172,11 +151,8 @@ _DOUBLES = ("DOUBLE", "DOUBLE", "DOUBLE")
 
 STATISTICS_FUNCTIONS = (
     ArrowFunction("arrow_weighted_places", ("BIGINT[]", "DOUBLE[]"), "BIGINT[]", _weighted_places),
-    ArrowFunction(
-        "arrow_numeric_histogram",
-        ("BIGINT", "DOUBLE[]", "DOUBLE[]"),
-        "STRUCT(f0 DOUBLE, f1 DOUBLE)[]",
-        _numeric_histogram,
+    ValueFunction(
+        "arrow_numeric_histogram", ("BIGINT", "DOUBLE[]"), "STRUCT(f0 DOUBLE, f1 DOUBLE)[]", _numeric_histogram
     ),
     ValueFunction("arrow_normal_cdf", _DOUBLES, "DOUBLE", _normal_cdf),
     ValueFunction("arrow_inverse_normal_cdf", _DOUBLES, "DOUBLE", _inverse_normal_cdf),

@@ -12,6 +12,8 @@ import unicodedata
 from decimal import Decimal
 from typing import Literal, cast
 
+import numpy as np
+
 from headwater.engine.pace import check
 from headwater.engine.values import ValueFunction
 from headwater.errors import QueryFailed
@@ -60,15 +62,31 @@ def _hamming_distance(left: str, right: str) -> int:
 
 
 def _levenshtein_distance(left: str, right: str) -> int:
-    """Edits of single characters. The product of the lengths is the work, so the caller limits it."""
-    above = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
+    """Edits of single characters. The product of the lengths is the work, so the caller limits it.
+
+    A column of the table of distances at a time, as the bits of integers: in which rows of the longer text the distance
+    grows by one from the row above, and in which it falls. Source: Myers, A fast bit-vector algorithm for approximate
+    string matching (1999), as Hyyro (2001) changed it for whole texts.
+    """
+    short, long = sorted((left, right), key=len)
+    if not short:
+        return len(long)
+    characters = np.frombuffer(long.encode("utf-32-le"), np.uint32)
+    places: dict[str, int] = {}
+    rows, last = (1 << len(long)) - 1, 1 << len(long) - 1
+    grows, falls, distance = rows, 0, len(long)
+    for character in short:
         check()
-        row = [i]
-        for j, b in enumerate(right, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (a != b)))
-        above = row
-    return above[-1]
+        if character not in places:
+            found = np.packbits(characters == ord(character), bitorder="little")
+            places[character] = int.from_bytes(found.tobytes(), "little")
+        equal = places[character]
+        diagonal = ((((equal & grows) + grows) ^ grows) | equal | falls) & rows
+        right_grows, right_falls = falls | rows & ~(diagonal | grows), grows & diagonal
+        distance += bool(right_grows & last) - bool(right_falls & last)
+        right_grows, right_falls = right_grows << 1 | 1, right_falls << 1
+        grows, falls = right_falls | rows & ~(diagonal | right_grows), right_grows & diagonal
+    return distance
 
 
 def _place(text: str, part: str, instance: int, from_end: bool) -> int:

@@ -63,8 +63,8 @@ def _numeric_histogram(call: Call) -> str:
     refuse_distinct(call)
     value, weight = call.texts[1], call.texts[2] if len(call.texts) > 2 else "1e0"
     condition = f"{value} IS NOT NULL AND {weight} IS NOT NULL"
-    values, weights = (aggregated(call, "list", text, condition) for text in (value, weight))
-    return f"arrow_numeric_histogram({call.texts[0]}, {values}, {weights})"
+    pairs = aggregated(call, "list", f"struct_pack(v := {value}, w := {weight})", condition)
+    return f"arrow_numeric_histogram({call.texts[0]}, hw_in_turn(hw_thinned({pairs})))"
 
 
 ROWS = (

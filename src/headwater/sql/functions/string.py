@@ -140,13 +140,16 @@ def _formatted(call: Call) -> str:
 
 
 _LEVENSHTEIN_WORK = 1_000_000
+_OF_ENGINE = 100_000
 _TOO_LONG = failure(quoted("The combined inputs for Levenshtein distance are too large"), BIGINT)
 _IS_ASCII = "strlen({0}) = length({0}) AND strlen({1}) = length({1})"
 _LEVENSHTEIN = (
     f"CASE WHEN length({{0}}) * length({{1}}) > {_LEVENSHTEIN_WORK} THEN {_TOO_LONG}"
-    f" WHEN {_IS_ASCII} THEN levenshtein({{0}}, {{1}})::BIGINT ELSE arrow_levenshtein_distance({{0}}, {{1}}) END"
+    f" WHEN length({{0}}) * length({{1}}) <= {_OF_ENGINE} AND {_IS_ASCII} THEN levenshtein({{0}}, {{1}})::BIGINT"
+    " ELSE arrow_levenshtein_distance({0}, {1}) END"
 )
-"""The engine's own counts bytes. The product of the lengths is the work, so it is limited (ours)."""
+"""The engine's own counts bytes, and takes longer than ours for long texts. The product of the lengths is the work, so
+it is limited (ours)."""
 
 _TAIL = "CASE WHEN {1} = 0 OR {1} > length({0}) OR {1} < 0 - length({0}) THEN '' ELSE substr({0}, {1}) END"
 _PART = (
