@@ -1,7 +1,8 @@
 """The ordered steps of a request: known, signed, JSON, shape, operation, answer.
 
-`http` hands over whole requests and writes the answers. The event loop only passes things on: signatures, decoding
-and operations run in threads, a few for what is quick and others for queries, so that neither waits for the other.
+`http` hands over whole requests and writes the answers. The event loop does little but pass things on: operations,
+and the signatures and decoding of all but small queries, run in threads, a few for what is quick and others for
+queries, so that neither waits for the other.
 This is the border where what is not a fault becomes a 500: the client learns the request id, the log the rest.
 Order of the steps: write-api.md 1.4.
 """
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -35,6 +38,9 @@ WAITING_LIMIT_BYTES = 64 * 1024 * 1024
 WAITING_QUERIES = 32
 QUICK_THREADS = 4
 ADMISSION_THREADS = 2
+
+SMALL_BYTES = 4_096
+"""The signature of a query of at most this size is checked by the event loop: a thread would wake up for as long."""
 
 NO_OPERATION = "other"
 """What requests that name no operation are counted as: a client's text never stands in a metric."""
@@ -63,9 +69,9 @@ class Chain:
         # Of their own, too: a crowd of queries would stand before a write.
         self._admission = ThreadPoolExecutor(ADMISSION_THREADS, "query-admission")
         # A query's thread waits for its result, so there is one for each that `query` lets run or wait.
-        self._slow_limit = instance.config.query.concurrency + WAITING_QUERIES
-        self._slow = ThreadPoolExecutor(self._slow_limit, "query-request")
-        self._slow_count = 0
+        slow_limit = instance.config.query.concurrency + WAITING_QUERIES
+        self._slow = ThreadPoolExecutor(slow_limit, "query-request")
+        self._slow_places = threading.Semaphore(slow_limit)
         self._waiting_bytes = 0
         self.is_draining = False
 
@@ -177,32 +183,31 @@ class Chain:
         raise UnknownOperation("")
 
     async def _quickly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
-        loop = asyncio.get_running_loop()
         with urgent():
-            result = await loop.run_in_executor(self._quick, self._admit_and_run, operation, request)
-            if isinstance(result, Future):
-                assert operation.finish is not None
-                return operation.finish(await asyncio.wrap_future(result))
-        answer: bytes | Mapping[str, object] = result
+            result = await _outcome(self._quick.submit(self._admit_and_run, operation, request))
+            answer: bytes | Mapping[str, object] = result if operation.finish is None else operation.finish(result)
         return answer
 
     async def _slowly(self, operation: Operation, request: HttpRequest) -> bytes | Mapping[str, object]:
-        loop = asyncio.get_running_loop()
-        decoded, call = await loop.run_in_executor(self._admission, self._admit, operation, request)
-        if self._slow_count >= self._slow_limit:
-            raise Throttled("Too many queries are running or waiting. Send again later.")
-        self._slow_count += 1
-        try:
-            answer: bytes | Mapping[str, object] = await loop.run_in_executor(
-                self._slow, operation.run, self._instance, decoded, call
-            )
-            return answer
-        finally:
-            self._slow_count -= 1
+        answer: bytes | Mapping[str, object] = await _outcome(self._begun(operation, request))
+        return answer
+
+    def _begun(self, operation: Operation, request: HttpRequest) -> Future[Any]:
+        if len(request.body) <= SMALL_BYTES:
+            return self._admit_and_begin(operation, request)
+        return self._admission.submit(self._admit_and_begin, operation, request)
 
     def _admit_and_run(self, operation: Operation, request: HttpRequest) -> Any:
         decoded, call = self._admit(operation, request)
         return operation.run(self._instance, decoded, call)
+
+    def _admit_and_begin(self, operation: Operation, request: HttpRequest) -> Future[Any]:
+        decoded, call = self._admit(operation, request)
+        if not self._slow_places.acquire(blocking=False):
+            raise Throttled("Too many queries are running or waiting. Send again later.")
+        running = self._slow.submit(operation.run, self._instance, decoded, call)
+        running.add_done_callback(lambda _: self._slow_places.release())
+        return running
 
     def _admit(self, operation: Operation, request: HttpRequest) -> tuple[Any, Call]:
         """Check the signature on the raw bytes, then read the body. Raises Unauthenticated, Malformed, InvalidShape."""
@@ -222,6 +227,29 @@ class Chain:
                 skew_s=server.clock_skew_s,
             )
         return operation.decode(request.body, self._instance.config.limits), _call(request, principal)
+
+
+def _outcome(future: Future[Any]) -> asyncio.Future[Any]:
+    """What a future has as its result in the end, if that is a future itself.
+
+    One thread hands on to the next: by way of the event loop each step would wait until it has its turn.
+    """
+    outcome: Future[Any] = Future()
+    # From here on nobody can cancel it, so it can always be set.
+    outcome.set_running_or_notify_cancel()
+    future.add_done_callback(partial(_hand_on, outcome))
+    return asyncio.wrap_future(outcome)
+
+
+def _hand_on(outcome: Future[Any], done: Future[Any]) -> None:
+    if done.cancelled():
+        outcome.set_exception(Unavailable("the server is stopping"))
+    elif (fault := done.exception()) is not None:
+        outcome.set_exception(fault)
+    elif isinstance(result := done.result(), Future):
+        result.add_done_callback(partial(_hand_on, outcome))
+    else:
+        outcome.set_result(result)
 
 
 def operation_of(request: HttpRequest) -> Operation:
