@@ -29,7 +29,7 @@ from headwater.bucket.owner import PLACE_FILE, check_owner, check_place, claim, 
 from headwater.bucket.source import CachedSource, DirectSource
 from headwater.config import BlockStoreSettings
 from headwater.errors import Unavailable
-from headwater.files import FILE_MODE, Files, Lock, OpenFile, Source
+from headwater.files import FILE_MODE, Appender, Files, Lock, OpenFile, Source
 from headwater.model.time import Clock
 from headwater.objects import Buckets, ObjectExists, ObjectFault, ObjectMissing, Objects
 from headwater.settings import BlockPlace
@@ -367,10 +367,9 @@ class BucketFiles(Files):
     def _copy(self, original: Source, target: Path, site: str) -> None:
         copy = self._local.create(target, site=site)
         try:
+            appender = Appender(copy, site)
             for offset in range(0, original.size_bytes, PUT_MAX_BYTES):
-                data = original.read_at(offset, PUT_MAX_BYTES)
-                if copy.pwrite(data, offset, site=site) != len(data):
-                    raise OSError(errno.EIO, "not all bytes were written", str(target))
+                appender.append(original.read_at(offset, PUT_MAX_BYTES))
             copy.datasync(site=site)
         finally:
             copy.close(site=site)

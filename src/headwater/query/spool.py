@@ -2,7 +2,7 @@
 
 `run` gathers what the engine streams here: a small result stays in memory, a larger one goes to a file as it comes, so
 that memory stays flat. A result of several pages is on disk before its first token is given out, which is why its
-token is good after a restart. Nothing here is synced: what a power loss takes is a result that can be had again.
+token is good after a restart. Its name is not synced: what a power loss takes is a result that can be had again.
 
 One file a result, `<begin>-<number>-<query id>.result`, begin in seconds since 1970 and number in hexadecimal; sealed
 (docs/format/sealed.md). The number counts: no two files of a process have one name, by which `sealing` keeps chunks.
@@ -26,7 +26,7 @@ import pyarrow as pa
 import structlog
 
 from headwater.errors import Corrupt, Fault, QueryFailed, Unavailable
-from headwater.files import TEMPORARY_SUFFIX, Files, OpenFile
+from headwater.files import TEMPORARY_SUFFIX, Appender, Files, OpenFile
 from headwater.model.insights import Insights
 from headwater.model.types import Array, Field, Map, OutputColumn, Row, Scalar, SqlType, Timeseries
 from headwater.query.result import Result, Rows, RowsInMemory
@@ -121,16 +121,7 @@ class Spool:
     def create(self, name: str) -> tuple[OpenFile, SealingFile]:
         """A new file of the folder and what seals it; `keep` gives it its name."""
         file = self._files.create(self._directory / (name + TEMPORARY_SUFFIX), site="spool.create")
-        written = 0
-
-        def write(data: bytes) -> None:
-            nonlocal written
-            view = memoryview(data)
-            while view:
-                taken = file.pwrite(bytes(view), written, site="spool.write")
-                view, written = view[taken:], written + taken
-
-        return file, SealingFile(write, self._vault.keys.new(_place(name)))
+        return file, SealingFile(Appender(file, "spool.write").append, self._vault.keys.new(_place(name)))
 
     def keep(self, name: str, query_id: str) -> Result:
         """Give a whole file its name. Later calls of `find` have it."""

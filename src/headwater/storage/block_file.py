@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headwater.files import TEMPORARY_SUFFIX, Files, OpenFile
+from headwater.files import TEMPORARY_SUFFIX, Appender, Files, OpenFile
 from headwater.model.block import Block
 from headwater.model.table import TableId
 from headwater.sealing import SealingFile, Vault
@@ -44,7 +43,7 @@ class BlockFile:
         self._temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         key = vault.keys.new(place_of(path))
         self._file = files.create(self._temporary, site="block.write")
-        self._appended = _Appended(self._file)
+        self._appended = _Hashed(self._file)
         self._sink = SealingFile(self._appended.append, key)
         self._rows = 0
         self._is_closed = False
@@ -108,17 +107,13 @@ class BlockFile:
         )
 
 
-class _Appended:
-    """Bytes written to a new file one after the other, counted and hashed."""
+class _Hashed(Appender):
+    """Keeps the digest of what it writes."""
 
     def __init__(self, file: OpenFile) -> None:
-        self._file = file
-        self.size_bytes = 0
+        super().__init__(file, "block.write")
         self.digest = hashlib.sha256()
 
     def append(self, data: bytes) -> None:
-        taken = self._file.pwrite(data, self.size_bytes, site="block.write")
-        if taken != len(data):
-            raise OSError(errno.EIO, f"Only {taken} of {len(data)} bytes were written")
-        self.size_bytes += taken
+        super().append(data)
         self.digest.update(data)

@@ -8,7 +8,6 @@ Sealed like a block (sealing.py); inside an Arrow file, drawn in docs/format/ser
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headwater.errors import Corrupt
-from headwater.files import TEMPORARY_SUFFIX, Files, SourceFile
+from headwater.files import TEMPORARY_SUFFIX, Appender, Files, SourceFile
 from headwater.sealing import ChunkCache, SealedSource, SealingFile, Vault
 from headwater.storage.arrays import Int64s
 from headwater.storage.series import SeriesArrays, SeriesIndex
@@ -85,16 +84,8 @@ def write_series_file(
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     key = vault.keys.new(_place(folder))
     file = files.create(temporary, site="series.write")
-    offset = 0
-
-    def append(data: bytes) -> None:
-        nonlocal offset
-        if file.pwrite(data, offset, site="series.write") != len(data):
-            raise OSError(errno.EIO, "the series file was not written whole")
-        offset += len(data)
-
     try:
-        sink = SealingFile(append, key)
+        sink = SealingFile(Appender(file, "series.write").append, key)
         with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
             writer.write_table(table)
         sink.finish()

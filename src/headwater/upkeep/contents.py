@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -16,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from headwater.errors import Corrupt, Invalid, NewerFormat
-from headwater.files import Files
+from headwater.files import Appender, Files
 
 CONTENTS_FILE = "backup.json"
 FORMAT_VERSION = 1
@@ -89,10 +88,10 @@ def copy_file(files: Files, source: Path, target: Path) -> tuple[str, int]:
     with closing(files.open_source(source, site="copy.read")) as original:
         copy = files.create(target, site="copy.create")
         try:
+            appender = Appender(copy, "copy.write")
             for offset in range(0, original.size_bytes, _PIECE_BYTES):
                 data = original.read_at(offset, _PIECE_BYTES)
-                if copy.pwrite(data, offset, site="copy.write") != len(data):
-                    raise OSError(errno.EIO, "not all bytes were written", str(target))
+                appender.append(data)
                 digest.update(data)
             copy.datasync(site="copy.sync")
         finally:
