@@ -163,7 +163,7 @@ class Gathering:
         self._file: OpenFile | None = None
         self._sealing: SealingFile | None = None
         self._batches: list[_Batch] = []
-        self._rows = self._bytes = 0
+        self._rows = self._bytes = self._waiting_bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the next rows. Raises QueryFailed when the result gets too large, Unavailable when the disk fails."""
@@ -171,7 +171,8 @@ class Gathering:
         if self._bytes > self._result_bytes:
             raise QueryFailed(f"The result of the query exceeds the limit of {self._result_bytes} bytes")
         self._waiting.append(batch)
-        if self._bytes > IN_MEMORY_BYTES:
+        self._waiting_bytes += int(batch.nbytes)
+        if self._waiting_bytes > (IN_MEMORY_BYTES if self._file is None else _BATCH_BYTES):
             self._write_waiting()
 
     def finish(
@@ -186,6 +187,7 @@ class Gathering:
         if self._sealing is None:
             rows = RowsInMemory(pa.Table.from_batches(self._waiting, schema))
             return Result(rows, columns, scanned, metered, insights)
+        self._write_waiting()
         return self._finished(columns, scanned, metered, insights)
 
     def store(self, result: Result) -> Result:
@@ -210,16 +212,18 @@ class Gathering:
         try:
             if self._sealing is None:
                 self._file, self._sealing = self._spool.create(self._name)
-            for batch in self._waiting:
-                for piece in _pieces(_plain(batch)):
-                    self._schema = piece.schema
-                    data = piece.serialize()
-                    self._batches.append(_Batch(self._sealing.tell(), data.size, self._rows))
-                    self._sealing.write(data.to_pybytes())
-                    self._rows += piece.num_rows
+            # The engine's batches are small: each on its own would cost more than what is in it.
+            batches = [_plain(batch) for batch in self._waiting]
+            whole = pa.Table.from_batches(batches, None if batches else self._schema).combine_chunks()
+            for piece in (piece for batch in whole.to_batches() for piece in _pieces(batch)):
+                data = piece.serialize()
+                self._batches.append(_Batch(self._sealing.tell(), data.size, self._rows))
+                self._sealing.write(data.to_pybytes())
+                self._rows += piece.num_rows
+            self._schema = whole.schema
         except OSError as error:
             raise Unavailable(f"a result could not be written to disk: {error}") from error
-        self._waiting = []
+        self._waiting, self._waiting_bytes = [], 0
 
     def _finished(
         self, columns: tuple[OutputColumn, ...], scanned: int, metered: int, insights: Insights | None
