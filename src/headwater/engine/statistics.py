@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
-from itertools import chain, combinations
 from statistics import NormalDist
 from typing import Any
 
@@ -140,11 +139,16 @@ def _places_of(size: int, length: int) -> Ints:
         raise QueryFailed(
             f"combination size must not exceed 5: {length}" if length > 5 else "combination size must not be negative"
         )
-    count = math.comb(size, length)
-    if count > COMBINATIONS_MAX:
+    if math.comb(size, length) > COMBINATIONS_MAX:
         raise QueryFailed("combinations exceed max size")
-    found = chain.from_iterable(combinations(range(size, 0, -1), length))
-    return np.fromiter(found, np.int64, count * length).reshape(count, length)[::-1, ::-1]
+    places = np.zeros((1, 0), np.int64)
+    for shorter in range(length):
+        # Those that end in a place begin with a combination of the places before it, which come first.
+        ends = np.arange(shorter + 1, size + 1)
+        counts = np.array([math.comb(end - 1, shorter) for end in ends.tolist()], np.int64)
+        beginnings = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = np.column_stack((places[beginnings], np.repeat(ends, counts)))
+    return places
 
 
 _DOUBLES = ("DOUBLE", "DOUBLE", "DOUBLE")

@@ -10,6 +10,7 @@ import math
 import re
 import unicodedata
 from decimal import Decimal
+from itertools import islice
 from typing import Literal, cast
 
 import numpy as np
@@ -111,26 +112,24 @@ def _place(text: str, part: str, instance: int, from_end: bool) -> int:
 
 # ------------------------------------------------------------------------------------------ likeness, form
 
-_SOUNDS = dict(zip("BFPVCGJKQSXZDTLMNR", "111122222222334556", strict=True))
+_SOUNDS = str.maketrans("BFPVCGJKQSXZDTLMNRAEIOUY", "111122222222334556000000", "HW")
+"""H and W do not part two letters that sound alike; vowels do."""
+
+_SOUND = re.compile(r"([1-6])\1*")
 
 
 def _soundex(text: str) -> str:
     """Four characters of how an English word sounds. Letters of other alphabets have no code. Source: Trino."""
-    letters = [character for character in text.upper() if character.isalpha()]
-    for letter in letters:
-        if not "A" <= letter <= "Z":
-            raise QueryFailed(f"The character is not mapped: {letter} (index={text.upper().index(letter)})")
+    upper = text.upper()
+    letters = "".join(filter(str.isalpha, upper))
+    if foreign := re.search("[^A-Z]", letters):
+        raise QueryFailed(f"The character is not mapped: {foreign[0]} (index={upper.index(foreign[0])})")
     if not letters:
         return ""
-    code, last = letters[0], _SOUNDS.get(letters[0], "")
-    for letter in letters[1:]:
-        sound = _SOUNDS.get(letter, "")
-        if sound and sound != last:
-            code += sound
-        # H and W do not part two letters that sound alike; vowels do.
-        if letter not in "HW":
-            last = sound
-    return code[:4].ljust(4, "0")
+    sounds = (letters[0].translate(_SOUNDS) or "0") + letters[1:].translate(_SOUNDS)
+    # What sounds like the first letter, right behind it, is of one run with that.
+    runs = islice(_SOUND.finditer(sounds), 4)
+    return (letters[0] + "".join(run[1] for run in runs if run.start()))[:4].ljust(4, "0")
 
 
 def _is_luhn(text: str) -> bool:
