@@ -2,12 +2,13 @@
 
 `engine` and `query` start the threads that run queries with `stand_back`; `cli/serve` sets the interpreter's turns
 and its search for garbage once for the process. `server` says what is `urgent`; what a query computes in Python works
-in a `Turn` and lets that go first. Starts no thread itself.
+in turns (`begin_turn`, `pass_on`) and lets that go first. Starts no thread itself.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
 import threading
@@ -99,16 +100,22 @@ def urgent() -> Iterator[None]:
         _urgent.add(-1)
 
 
-class Turn:
-    """What one thread computes in Python for a query, from now on."""
+class _Turn(threading.local):
+    """When this thread's turn ends. One that has begun none works for no query, and steps aside for nothing."""
 
-    __slots__ = ("_end_s",)
+    end_s = math.inf
 
-    def __init__(self) -> None:
-        self._end_s = time.monotonic() + WORK_S
 
-    def pass_on(self) -> None:
-        """Let urgent work go first, if there is any and this turn is over. Cheap: to be called again and again."""
-        if _urgent.count and time.monotonic() >= self._end_s:
-            _urgent.let_go_first()
-            self._end_s = time.monotonic() + WORK_S
+_turn = _Turn()
+
+
+def begin_turn() -> None:
+    """From now on this thread computes something in Python for a query."""
+    _turn.end_s = time.monotonic() + WORK_S
+
+
+def pass_on() -> None:
+    """Let urgent work go first, if there is any and this thread's turn is over. Cheap: to be called again and again."""
+    if _urgent.count and time.monotonic() >= _turn.end_s:
+        _urgent.let_go_first()
+        begin_turn()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from headwater import threads
-from headwater.threads import Turn, garbage_in_steps, urgent
+from headwater.threads import begin_turn, garbage_in_steps, pass_on, urgent
 
 WAIT_S = 10.0
 
@@ -21,12 +21,13 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "ASIDE_S", WAIT_S)
 
 
-def passing_on(turn: Turn) -> tuple[threading.Thread, threading.Event]:
-    """A thread that passes on once, and what it sets behind that."""
+def passing_on() -> tuple[threading.Thread, threading.Event]:
+    """A thread that passes on once in its turn, and what it sets behind that."""
     passed = threading.Event()
 
     def work() -> None:
-        turn.pass_on()
+        begin_turn()
+        pass_on()
         passed.set()
 
     thread = threading.Thread(target=work)
@@ -37,10 +38,11 @@ def passing_on(turn: Turn) -> tuple[threading.Thread, threading.Event]:
 @pytest.mark.usefixtures("patient")
 def test_a_turn_goes_on_at_once_when_nothing_is_urgent():
     started_s = time.monotonic()
-    Turn().pass_on()
+    begin_turn()
+    pass_on()
     with urgent():
         pass
-    Turn().pass_on()
+    pass_on()
     assert time.monotonic() - started_s < WAIT_S
 
 
@@ -48,7 +50,7 @@ def test_a_turn_goes_on_at_once_when_nothing_is_urgent():
 def test_a_turn_goes_on_when_all_that_was_urgent_is_over():
     with urgent():
         with urgent():
-            thread, passed = passing_on(Turn())
+            thread, passed = passing_on()
             assert not passed.wait(0.05)
         assert not passed.wait(0.05)
     assert passed.wait(WAIT_S / 2)
@@ -59,15 +61,25 @@ def test_a_turn_that_is_not_over_stands_aside_for_nothing(monkeypatch: pytest.Mo
     monkeypatch.setattr(threads, "WORK_S", WAIT_S)
     monkeypatch.setattr(threads, "ASIDE_S", 100 * WAIT_S)
     with urgent():
-        thread, passed = passing_on(Turn())
+        thread, passed = passing_on()
         assert passed.wait(WAIT_S)
+    thread.join()
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_thread_that_works_for_no_query_stands_aside_for_nothing():
+    passed = threading.Event()
+    with urgent():
+        thread = threading.Thread(target=lambda: (pass_on(), passed.set()))
+        thread.start()
+        assert passed.wait(WAIT_S / 2)
     thread.join()
 
 
 def test_urgent_work_without_end_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(threads, "WORK_S", 0.0)
     with urgent():
-        thread, passed = passing_on(Turn())
+        thread, passed = passing_on()
         assert passed.wait(WAIT_S)
     thread.join()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from headwater.errors import QueryFailed
-from headwater.threads import Turn
+from headwater.threads import begin_turn, pass_on
 
 RUN_VARIABLE = "headwater_run"
 
@@ -44,14 +44,13 @@ class Pace:
             return False
         _current.run = self, number
         _current.is_over = self._runs.get(number) if number is not None else None
-        _current.turn = Turn()
+        begin_turn()
         return True
 
 
 class _Current(threading.local):
     run: tuple[Pace, int | None] | None = None
     is_over: Callable[[], bool] | None = None
-    turn: Turn | None = None
 
 
 _current = _Current()
@@ -62,7 +61,6 @@ def check() -> None:
 
     Lets urgent work of others go first.
     """
-    if _current.turn is not None:
-        _current.turn.pass_on()
+    pass_on()
     if _current.is_over is not None and _current.is_over():
         raise QueryFailed("The query has ended")

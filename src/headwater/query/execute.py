@@ -30,7 +30,7 @@ from headwater.query.unload import Unload
 from headwater.sealing import Randomness
 from headwater.sql.compile import QueryPlan, UnloadPlan
 from headwater.storage.store import Store
-from headwater.threads import Turn
+from headwater.threads import begin_turn, pass_on
 
 METERED_LEAST_BYTES = 10_000_000
 """What the service charges at least for a SELECT. Source: sql.md 2.3."""
@@ -158,9 +158,9 @@ class Executor:
         gathering = self._spool.gather(execution.query_id, self._clock.now_ns() // NS_PER_S)
         try:
             with self._rows(execution, plan) as rows:
-                turn = Turn()
+                begin_turn()
                 for batch in rows:
-                    turn.pass_on()
+                    pass_on()
                     gathering.add(batch)
                 schema = rows.schema
             insights = _insights(execution, None)

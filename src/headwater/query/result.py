@@ -11,7 +11,7 @@ import pyarrow as pa
 from headwater.errors import Invalid
 from headwater.model.insights import Insights
 from headwater.model.types import OutputColumn
-from headwater.threads import Turn
+from headwater.threads import begin_turn, pass_on
 from headwater.wire.datum import rows_json
 
 _FIRST_ROWS = 1_000
@@ -96,9 +96,9 @@ class Result:
         step = min(_FIRST_ROWS, most)
         page: list[bytes | memoryview] = []
         count = size = 0
-        turn = Turn()
+        begin_turn()
         while count < wanted:
-            turn.pass_on()
+            pass_on()
             made = rows_json(rows.slice(start + count, min(step, wanted - count)), self.columns)
             fitting = int(np.searchsorted(made.ends, page_bytes - size, side="right"))
             if not fitting and not count:

@@ -44,6 +44,7 @@ from headwater.sql.bound import (
     Values,
     Windowed,
 )
+from headwater.threads import pass_on
 
 Subquery = ScalarSubquery | InSubquery | Exists | Quantified
 """Expressions that hold a query."""
@@ -103,6 +104,7 @@ def walk(node: Expression) -> Iterator[Expression]:
     while rest:
         current = rest.pop()
         yield current
+        pass_on()
         rest.extend(children(current))
 
 

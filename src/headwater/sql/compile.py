@@ -44,6 +44,7 @@ from headwater.sql.shape import Literals, Shape, shape_of
 from headwater.sql.signature import Context
 from headwater.sql.template import Template, template
 from headwater.sql.unload import bind_options, bind_target, check_columns
+from headwater.threads import begin_turn
 
 __all__ = [
     "UNLOAD_COLUMNS",
@@ -79,6 +80,7 @@ class Compiler:
         `parameters` are values for `@names`, without the sign. Names that a plan of the catalog holds exist. Raises
         Invalid with the text of sql.md 8. Source: sql.md 4.8, 6.9.
         """
+        begin_turn()
         instant = _instant(now_ns)
         shape = None if parameters else shape_of(text)
         if shape is not None:

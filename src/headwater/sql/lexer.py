@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, cast
 
 from headwater.errors import Invalid
 from headwater.model.limits import Limits
+from headwater.threads import pass_on
 
 Kind = Literal[
     "name", "reserved", "quoted", "string", "unicode", "number", "short_interval", "parameter", "symbol", "end"
@@ -107,6 +108,7 @@ def lex(text: str, limits: Limits) -> list[Token]:
             line += text.count("\n", line_end, start)
             line_start = text.rfind("\n", line_end, start) + 1
             line_end = _line_end(text, start)
+        pass_on()
         token = _token(kind, match[kind], line, start - line_start + 1)
         tokens.append(token)
         if kind == "end":
