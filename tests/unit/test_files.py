@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from headwater.errors import Locked
-from headwater.files import LocalFiles
+from headwater.files import SYNC_BYTES, Appender, LocalFiles
 from support.faulty_files import SECTOR_BYTES, FaultyFiles, Stopped
 
 DIRECTORY = Path("/data")
@@ -114,3 +114,46 @@ def test_what_a_failed_sync_was_to_write_is_read_until_power_is_lost_though_a_la
     file.datasync(site="test")
     assert files.restart().contents() == {DIRECTORY / "b": b"x"}
     assert files.power_loss().contents() == {DIRECTORY / "b": b""}
+
+
+class _Noted:
+    """An open file that notes its calls, and takes at most so many bytes at a time."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.calls: list[tuple[str, int, int]] = []
+
+    def pwrite(self, data: bytes, offset: int, *, site: str) -> int:
+        self.calls.append((site, offset, len(data)))
+        return min(len(data), self.most)
+
+    def datasync(self, *, site: str) -> None:
+        self.calls.append((site, -1, 0))
+
+    def truncate(self, size_bytes: int, *, site: str) -> None:
+        raise AssertionError
+
+    def close(self, *, site: str) -> None:
+        raise AssertionError
+
+
+def test_what_is_appended_reaches_the_disk_as_it_grows() -> None:
+    file = _Noted(SYNC_BYTES)
+    appender = Appender(file, "test")
+    appender.append(b"x" * (2 * SYNC_BYTES + 7))
+    appender.append(b"y" * (SYNC_BYTES - 7))
+    assert appender.size_bytes == 3 * SYNC_BYTES
+    assert file.calls == [
+        ("test", 0, SYNC_BYTES),
+        ("test", -1, 0),
+        ("test", SYNC_BYTES, SYNC_BYTES),
+        ("test", -1, 0),
+        ("test", 2 * SYNC_BYTES, 7),
+        ("test", 2 * SYNC_BYTES + 7, SYNC_BYTES - 7),
+        ("test", -1, 0),
+    ]
+
+
+def test_bytes_that_are_not_taken_are_an_error() -> None:
+    with pytest.raises(OSError, match="Only 4 of 5 bytes were written"):
+        Appender(_Noted(4), "test").append(b"12345")

@@ -1,4 +1,4 @@
-"""How much processor time one statement may take to compile, in turns. Used by the parser, the binder and `lower`."""
+"""How much processor time one statement may take to compile. Used by the parser, the binder and `lower`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from headwater.errors import Invalid
-from headwater.threads import begin_turn, pass_on
+from headwater.threads import pass_on
 
 _CHECKS_A_LOOK = 64
 
@@ -21,7 +21,6 @@ class Budget:
         self._processor_s = processor_s
         self._end_s = processor_s() + seconds
         self._checks = 0
-        begin_turn()
 
     def check(self) -> None:
         """Raises Invalid once the time is over. Cheap: to be called for every node."""

@@ -96,6 +96,7 @@ class Compiler:
 
     def prepare(self, text: str, now_ns: int) -> Prepared:
         """The columns of a query and the types of its `@parameters`. Raises Invalid. Source: query-api.md 3."""
+        begin_turn()
         budget = Budget(self._limits.sql_compile_s)
         statement = parse(text, self._limits, budget)
         query = statement.query if isinstance(statement, tree.Unload) else statement
