@@ -20,6 +20,7 @@ from headwater.sql import json_casts
 from headwater.sql.calendar import in_time_range
 from headwater.sql.constant import Constant, combined
 from headwater.sql.texts import parse_date, parse_time, parse_timestamp
+from headwater.threads import pass_on
 
 BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR = (
     Scalar.BOOLEAN,
@@ -93,6 +94,7 @@ def common_type_of(types: Sequence[SqlType], constants: Sequence[Constant | None
     pairs = list(zip(types, constants, strict=True))
     common: SqlType = UNKNOWN
     for own, constant in sorted(pairs, key=lambda pair: pair[1] is not None and pair[0] is VARCHAR):
+        pass_on()
         wider = common_type(common, own)
         if wider is None and coercion_cost(own, common, is_literal=constant is not None) is not None:
             wider = common

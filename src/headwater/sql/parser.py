@@ -25,6 +25,7 @@ from headwater.sql.budget import Budget
 from headwater.sql.lexer import Token, lex, syntax_error
 from headwater.sql.parser_expressions import QUERY_STARTS, ExpressionParser
 from headwater.sql.parser_tokens import NAMES
+from headwater.threads import pass_on
 
 HEIGHT_FACTOR = 2
 
@@ -61,6 +62,7 @@ def _check_height(statement: tree.Node, height_max: int) -> None:
             raise Invalid(
                 f"line {node.line}:{node.column}: The query nests operators more than {height_max} levels deep."
             )
+        pass_on()
         rest.extend((below, depth + 1) for below in node.children())
 
 

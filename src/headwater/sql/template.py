@@ -18,6 +18,7 @@ from headwater.sql.lower import HOLE, MAX_CHARACTERS, Lowered
 from headwater.sql.newest import newest_first
 from headwater.sql.plan import NewestFirst, QueryPlan
 from headwater.sql.pushdown import Needs, requests_of
+from headwater.threads import pass_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,10 @@ class Template:
 
     def plan(self, values: Sequence[Any]) -> QueryPlan:
         """Raises Changed if the template is for other values, Invalid for values it cannot hold."""
-        texts = [literal(constant.at(values), kind) for constant, kind in self.holes]
+        texts = []
+        for constant, kind in self.holes:
+            pass_on()
+            texts.append(literal(constant.at(values), kind))
         pieces = list(self.pieces)
         pieces[1::2] = [texts[int(number)] for number in self.pieces[1::2]]
         sql = "".join(pieces)
