@@ -2,7 +2,7 @@
 
 `engine` and `query` start the threads that run queries with `stand_back`; `cli/serve` sets the interpreter's turns
 and its search for garbage once for the process. `server` says what is `urgent`; what a query computes in Python works
-in turns (`begin_turn`, `pass_on`) and lets that go first. Starts no thread itself.
+in turns (`begin_turn`, `pass_on`, `in_turns`) and lets that go first. Starts no thread itself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TURN_S = 0.0005
 """So long one thread may run Python while others wait. A write takes a dozen turns; Python's own 5 ms each would be
@@ -119,3 +122,10 @@ def pass_on() -> None:
     if _urgent.count and time.monotonic() >= _turn.end_s:
         _urgent.let_go_first()
         begin_turn()
+
+
+def in_turns(items: Iterable[T]) -> Iterator[T]:
+    """These, of which there may be many; urgent work goes first between any two."""
+    for item in items:
+        pass_on()
+        yield item

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from headwater import threads
-from headwater.threads import begin_turn, garbage_in_steps, pass_on, urgent
+from headwater.threads import begin_turn, garbage_in_steps, in_turns, pass_on, urgent
 
 WAIT_S = 10.0
 
@@ -54,6 +54,27 @@ def test_a_turn_goes_on_when_all_that_was_urgent_is_over():
             assert not passed.wait(0.05)
         assert not passed.wait(0.05)
     assert passed.wait(WAIT_S / 2)
+    thread.join()
+
+
+@pytest.mark.usefixtures("patient")
+def test_urgent_work_goes_first_between_two_of_many():
+    reached: list[int] = []
+    is_done = threading.Event()
+
+    def work() -> None:
+        begin_turn()
+        for number in in_turns([1, 2, 3]):
+            reached.append(number)
+        is_done.set()
+
+    with urgent():
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert not is_done.wait(0.05)
+        assert reached == []
+    assert is_done.wait(WAIT_S / 2)
+    assert reached == [1, 2, 3]
     thread.join()
 
 

@@ -45,6 +45,7 @@ class ValueFunction(Function):
         def compute(number: int | None, *given: Any) -> Any:
             if pace.work_for(number):
                 _made.begin()
+            check()
             return None if None in given else self._once(given)
 
         return self.with_signature(compute)
@@ -68,7 +69,6 @@ class ValueFunction(Function):
         return _made.counted(found)
 
     def _computed(self, given: tuple[Any, ...], size: int) -> Any:
-        check()
         started_s = time.perf_counter()
         with _turn:
             found = _failing(self.compute, tuple(tuple(one) if isinstance(one, list) else one for one in given))

@@ -20,6 +20,7 @@ from headwater.sql.constant import Constant
 from headwater.sql.scope import Scope
 from headwater.sql.shape import Literals
 from headwater.sql.signature import Context, Resolved
+from headwater.threads import in_turns
 
 T = TypeVar("T")
 
@@ -140,11 +141,11 @@ def constant_of(expression: Expression) -> Constant | None:
 
 
 def constants_of(expressions: Sequence[Expression]) -> list[Constant | None]:
-    return [constant_of(expression) for expression in expressions]
+    return [constant_of(expression) for expression in in_turns(expressions)]
 
 
 def types_of(expressions: Sequence[Expression]) -> list[SqlType]:
-    return [expression.type for expression in expressions]
+    return [expression.type for expression in in_turns(expressions)]
 
 
 def coerce(expression: Expression, target: SqlType) -> Expression:
@@ -212,11 +213,12 @@ class ExpressionBinder:
         """A resolved scalar call of `arguments`; its value, where that is known already."""
 
         def made() -> Expression:
+            self.binding.budget.check()
             resolved = resolve()
             if resolved.constant is not None:
                 return Literal(resolved.constant, resolved.result)
             pairs = zip(arguments, resolved.argument_types, strict=True)
-            converted = tuple(coerce(argument, kind) for argument, kind in pairs)
+            converted = tuple(coerce(argument, kind) for argument, kind in in_turns(pairs))
             return Call(resolved.name, converted, resolved.result, resolved, node.line, node.column)
 
         return placed(node, made)

@@ -26,6 +26,7 @@ from headwater.sql.bound import (
 )
 from headwater.sql.bound_walk import Subquery, rebuild, references, walk
 from headwater.sql.tree import Identifier
+from headwater.threads import in_turns
 
 GroupingSet = tuple[Expression, ...]
 
@@ -56,7 +57,7 @@ def expanded_sets(kind: str, sets: Sequence[GroupingSet]) -> list[GroupingSet]:
 
 
 def _joined(sets: Iterable[GroupingSet]) -> GroupingSet:
-    return tuple(key for one in sets for key in one)
+    return tuple(key for one in sets for key in in_turns(one))
 
 
 class Grouper:
@@ -72,13 +73,13 @@ class Grouper:
         self._keys: dict[Expression, Slot] = {}
         self._aggregates: dict[Aggregate, Slot] = {}
         self._masks: dict[GroupingMask, Slot] = {}
-        for key in _joined(sets):
+        for key in in_turns(_joined(sets)):
             if key not in self._keys:
                 self._keys[key] = key.slot if isinstance(key, SlotRef) else binding.slot(key.type)
-        places = {key: place for place, key in enumerate(self._keys)}
-        self._sets = tuple(tuple(dict.fromkeys(places[key] for key in one)) for one in sets)
+        places = {key: place for place, key in in_turns(enumerate(self._keys))}
+        self._sets = tuple(tuple(dict.fromkeys(places[key] for key in in_turns(one))) for one in sets)
         # A constant means the same before and after grouping, and functions may want to see that it is one.
-        self._replaced = {key: slot for key, slot in self._keys.items() if not isinstance(key, Literal)}
+        self._replaced = {key: slot for key, slot in in_turns(self._keys.items()) if not isinstance(key, Literal)}
         self._plain = {slot.name for key, slot in self._keys.items() if isinstance(key, SlotRef)}
 
     @property

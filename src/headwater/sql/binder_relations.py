@@ -44,6 +44,7 @@ from headwater.sql.bound import (
 from headwater.sql.bound_walk import Subquery, rebuild, references, walk
 from headwater.sql.coercion import common_type
 from headwater.sql.scope import Ambiguous, Scope, ScopeColumn
+from headwater.threads import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class _RelationBinder:
         table = self._find_common_table(node)
         pairs = tuple((output.slot, self.binding.slot(output.slot.type)) for output in table.query.outputs)
         named = zip(table.query.outputs, pairs, strict=True)
-        shown = tuple(ScopeColumn((node.name,), output.name, slot) for output, (_, slot) in named)
+        shown = tuple(ScopeColumn((node.name,), output.name, slot) for output, (_, slot) in in_turns(named))
         return Source(CommonTableUse(table, pairs), shown)
 
     def _find_common_table(self, node: tree.Table) -> CommonTable:

@@ -6,7 +6,7 @@ then, if there are groups, all of that once more over the groups. Source: sql.md
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headwater.sql import tree
@@ -22,10 +22,11 @@ from headwater.sql.binder_grouping import (
 )
 from headwater.sql.binder_relations import Source, bind_from
 from headwater.sql.binder_windows import sort_key
-from headwater.sql.bound import Expression, Grouping, Literal, Output, Projection, Query, Select, SlotRef, SortKey
+from headwater.sql.bound import Expression, Grouping, Literal, Output, Projection, Query, Select, Slot, SlotRef, SortKey
 from headwater.sql.bound_walk import rebuild
 from headwater.sql.coercion import is_comparable
 from headwater.sql.scope import Scope, ScopeColumn
+from headwater.threads import in_turns
 
 WHERE = Clause("WHERE clause")
 GROUP_BY = Clause("GROUP BY clause")
@@ -112,18 +113,21 @@ class _Bound:
 
     def made_distinct(self) -> _Bound:
         """The same for SELECT DISTINCT, which can be sorted by its own columns only."""
-        for item in self.items:
+        for item in in_turns(self.items):
             kind = item.projection.slot.type
             if not is_comparable(kind):
                 raise fault(item.node, f"DISTINCT can only be applied to comparable types (actual: {kind})")
-        return replace(self, keys=[self._over_output(key) for key in self.keys])
-
-    def _over_output(self, key: _Key) -> _Key:
-        operand = key.key.operand
-        for item in self.items:
-            if operand in (item.projection.expression, _output(item)):
-                return replace(key, key=replace(key.key, operand=_output(item)))
-        raise fault(key.node, "For SELECT DISTINCT, ORDER BY expressions must appear in select list")
+        shown: dict[Expression, SlotRef] = {}
+        for item in in_turns(self.items if self.keys else ()):
+            output = _output(item)
+            shown.setdefault(item.projection.expression, output)
+            shown.setdefault(output, output)
+        keys = []
+        for key in in_turns(self.keys):
+            if key.key.operand not in shown:
+                raise fault(key.node, "For SELECT DISTINCT, ORDER BY expressions must appear in select list")
+            keys.append(replace(key, key=replace(key.key, operand=shown[key.key.operand])))
+        return replace(self, keys=keys)
 
 
 def _output(item: _Item) -> SlotRef:
@@ -168,9 +172,12 @@ def _starred(binder: ExpressionBinder, node: tree.AllColumns) -> list[_Item]:
 
 def _sort_keys(rows: ExpressionBinder, nodes: Sequence[tree.SortItem], items: list[_Item]) -> list[_Key]:
     """The sort keys; constants sort nothing and are left out."""
+    if not nodes:
+        return []
     scope = Scope(_output_columns(items), rows.scope)
     binder = replace(rows, scope=scope, inner_scope=rows.scope, clause=ORDER_BY)
-    keys = (_sort_key(binder, node, items) for node in nodes)
+    by_slot = {item.projection.slot: item for item in in_turns(items)}
+    keys = (_sort_key(binder, node, items, by_slot) for node in nodes)
     return [key for key in keys if key is not None]
 
 
@@ -184,13 +191,14 @@ def _output_columns(items: list[_Item]) -> tuple[ScopeColumn, ...]:
     return tuple(seen.values())
 
 
-def _sort_key(binder: ExpressionBinder, node: tree.SortItem, items: list[_Item]) -> _Key | None:
+def _sort_key(
+    binder: ExpressionBinder, node: tree.SortItem, items: list[_Item], by_slot: Mapping[Slot, _Item]
+) -> _Key | None:
     if isinstance(node.expression, tree.IntegerLiteral):
         return _Key(sort_key(node, _output(_ordinal(node.expression, items, "ORDER BY"))), node)
     bound = binder.bind(node.expression)
     if isinstance(bound, Literal):
         return None
-    by_slot = {item.projection.slot: item for item in items}
     if isinstance(bound, SlotRef) and bound.slot in by_slot:
         return _Key(sort_key(node, bound), node)
 

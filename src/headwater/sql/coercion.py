@@ -20,7 +20,7 @@ from headwater.sql import json_casts
 from headwater.sql.calendar import in_time_range
 from headwater.sql.constant import Constant, combined
 from headwater.sql.texts import parse_date, parse_time, parse_timestamp
-from headwater.threads import pass_on
+from headwater.threads import in_turns
 
 BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR = (
     Scalar.BOOLEAN,
@@ -93,8 +93,7 @@ def common_type_of(types: Sequence[SqlType], constants: Sequence[Constant | None
     """
     pairs = list(zip(types, constants, strict=True))
     common: SqlType = UNKNOWN
-    for own, constant in sorted(pairs, key=lambda pair: pair[1] is not None and pair[0] is VARCHAR):
-        pass_on()
+    for own, constant in in_turns(sorted(pairs, key=lambda pair: pair[1] is not None and pair[0] is VARCHAR)):
         wider = common_type(common, own)
         if wider is None and coercion_cost(own, common, is_literal=constant is not None) is not None:
             wider = common
@@ -192,7 +191,7 @@ def literal(value: Any, kind: SqlType) -> str:
     if value is None:
         return f"CAST(NULL AS {engine_type(kind)})"
     if isinstance(kind, Array):
-        items = ", ".join(literal(item, kind.element) for item in value)
+        items = ", ".join(literal(item, kind.element) for item in in_turns(value))
         return f"[{items}]" if items else f"CAST([] AS {engine_type(kind)})"
     if isinstance(kind, Row):
         return struct([literal(item, f.type) for item, f in zip(value, kind.fields, strict=True)])

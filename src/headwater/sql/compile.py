@@ -44,7 +44,7 @@ from headwater.sql.shape import Literals, Shape, shape_of
 from headwater.sql.signature import Context
 from headwater.sql.template import Template, template
 from headwater.sql.unload import bind_options, bind_target, check_columns
-from headwater.threads import begin_turn
+from headwater.threads import begin_turn, in_turns
 
 __all__ = [
     "UNLOAD_COLUMNS",
@@ -205,12 +205,12 @@ class _Compilation:
 def _columns(bound: BoundQuery) -> tuple[OutputColumn, ...]:
     """Names as clients see them: a column without one is called after its place. Source: sql.md 2.2."""
     outputs = bound.query.outputs
-    for output in outputs:
+    for output in in_turns(outputs):
         if _depth(output.slot.type) > TYPE_DEPTH_MAX:
             raise Invalid(f"A result column nests types more than {TYPE_DEPTH_MAX} levels deep")
     return tuple(
         OutputColumn(f"_col{place}" if output.name is None else output.name, as_sent(output.slot.type))
-        for place, output in enumerate(outputs)
+        for place, output in in_turns(enumerate(outputs))
     )
 
 

@@ -50,6 +50,7 @@ from headwater.sql.coercion import (
 )
 from headwater.sql.constant import Changed, Constant, combined
 from headwater.sql.signature import Kind, Resolved, failing, refused
+from headwater.threads import in_turns
 
 Types = Sequence[SqlType]
 Constants = Sequence[Constant | None]
@@ -142,7 +143,7 @@ def comparison(operator: str, types: Types, constants: Constants) -> Resolved:
 
 def _converted(types: Types, common: SqlType, constants: Constants) -> list[Constant | None]:
     pairs = zip(types, constants, strict=True)
-    return [None if constant is None else fold_constant(constant, own, common) for own, constant in pairs]
+    return [None if constant is None else fold_constant(constant, own, common) for own, constant in in_turns(pairs)]
 
 
 def compared(symbol: str, kind: SqlType, left: str, right: str, constants: Constants = (None, None)) -> str:
@@ -254,7 +255,7 @@ def in_list(types: Types, constants: Constants) -> Resolved:
     if common is None or not is_comparable(common):
         raise Invalid(f"IN value and list items must be the same type: {', '.join(map(str, types))}")
     values = _converted(types, common, constants)
-    is_plain = isinstance(common, Scalar) and (common is not DOUBLE or all(map(_is_number, values[1:])))
+    is_plain = isinstance(common, Scalar) and (common is not DOUBLE or all(map(_is_number, in_turns(values[1:]))))
     if is_plain:
         template = f"({{0}} IN ({', '.join(f'{{{i}}}' for i in range(1, len(types)))}))"
     else:

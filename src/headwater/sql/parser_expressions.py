@@ -210,7 +210,7 @@ class ExpressionParser(TypeParser, ABC):
         else:
             operand = self._operand()
         for sign in reversed(signs):
-            operand = tree.Unary(sign.line, sign.column, cast(Literal["-", "+"], sign.word), operand)
+            operand = tree.Unary(sign.line, sign.column, cast("Literal['-', '+']", sign.word), operand)
         return operand
 
     def _parentheses(self) -> tree.Expression:

@@ -59,6 +59,7 @@ class TokenReader:
         self._depth_max = depth_max
 
     def _advance(self) -> Token:
+        self._budget.check()
         token = self._token
         self._at += 1
         self._token = self._tokens[self._at]
@@ -96,7 +97,6 @@ class TokenReader:
         return construct if not words or following.word in words or following.kind in words else ""
 
     def _enter(self) -> None:
-        self._budget.check()
         self._depth += 1
         if self._depth > self._depth_max:
             line, column = self._token.line, self._token.column

@@ -41,6 +41,7 @@ from headwater.sql.bound import (
 from headwater.sql.bound_walk import walk
 from headwater.sql.newest import newest_of
 from headwater.sql.pushdown_facts import Facts, both, either, equal_columns, facts_of, preimage, spread
+from headwater.threads import pass_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +285,7 @@ class _FactWalker:
         self._relation(join.left, left)
 
     def _request(self, scan: Scan, facts: Facts) -> ScanRequest:
+        pass_on()
         known = [(column, facts[slot.name]) for column, slot in scan.columns if slot.name in facts] if facts else []
         texts = ((column.name, fact) for column, fact in known if isinstance(fact, tuple) and _is_key(column))
         dimensions = tuple(DimensionIn(name, *each) for name, fact in texts for each in fact)

@@ -18,6 +18,7 @@ from headwater.model.time import NS_PER_DAY, TIME_MAX_NS, TIME_MIN_NS
 from headwater.model.types import Scalar
 from headwater.sql.bound import Call, Cast, Expression, Literal, Logical, SlotRef
 from headwater.sql.bound_walk import conjuncts
+from headwater.threads import in_turns, pass_on
 
 
 class OneOf(NamedTuple):
@@ -42,6 +43,7 @@ PATTERNS_MOST = 32
 
 def facts_of(condition: Expression, values: Sequence[Any]) -> Facts:
     """What holds of every row for which `condition` is true."""
+    pass_on()
     if isinstance(condition, Logical):
         below = [facts_of(operand, values) for operand in condition.operands]
         return both(below) if condition.operator == "AND" else either(below)
@@ -61,11 +63,17 @@ def both(many: Iterable[Facts]) -> Facts:
 
 def either(many: Iterable[Facts]) -> Facts:
     """What holds where at least one of these holds."""
-    first, *rest = many
-    result = first
-    for facts in rest:
-        result = {name: _united(fact, facts[name]) for name, fact in result.items() if name in facts}
-    return result
+    rest = list(many)
+    # In pairs: one after the other, a growing set would be copied for each.
+    while len(rest) > 1:
+        pairs = zip(rest[::2], rest[1::2], strict=False)
+        odd = rest[-1:] if len(rest) % 2 else []
+        rest = [*(_either(*pair) for pair in in_turns(pairs)), *odd]
+    return rest[0]
+
+
+def _either(left: Facts, right: Facts) -> Facts:
+    return {name: _united(fact, right[name]) for name, fact in left.items() if name in right}
 
 
 def _intersected(left: Fact, right: Fact) -> Fact:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from headwater.model.types import Row
 from headwater.sql.bound import Slot
+from headwater.threads import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Scope:
     _slots: dict[tuple[str, ...], list[Slot]] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        for column in self.columns:
+        for column in in_turns(self.columns):
             for key in _keys(column):
                 self._slots.setdefault(key, []).append(column.slot)
 

@@ -20,6 +20,7 @@ from headwater.model.types import Scalar
 from headwater.sql import tree
 from headwater.sql.constant import Constant, Given, Trace
 from headwater.sql.texts import parse_duration
+from headwater.threads import in_turns
 
 CHARACTERS_MAX = 20_000
 """Of a text that has a shape: longer ones are seldom sent twice."""
@@ -61,7 +62,7 @@ def shape_of(text: str) -> Shape | None:
     places: list[int] = []
     kinds: list[str] = []
     end = 0
-    for match in _LITERAL.finditer(text):
+    for match in in_turns(_LITERAL.finditer(text)):
         if match.lastgroup is None:
             continue
         written = match[0]

@@ -36,6 +36,7 @@ from headwater.sql.coercion import (
     use_once,
 )
 from headwater.sql.constant import Constant, combined
+from headwater.threads import in_turns
 
 
 class Kind(Enum):
@@ -414,7 +415,7 @@ def _fit(
     patterns = signature.patterns(len(given))
     if patterns is None or any(
         isinstance(pattern, LambdaPattern) != isinstance(one, LambdaGiven)
-        for pattern, one in zip(patterns, given, strict=True)
+        for pattern, one in in_turns(zip(patterns, given, strict=True))
     ):
         return None
     patterns = tuple(pattern for pattern in patterns if not isinstance(pattern, LambdaPattern))
@@ -422,15 +423,15 @@ def _fit(
     variables: dict[str, SqlType] = {}
     # Literals last: what they stand for depends on the others.
     literals_last = sorted(range(len(types)), key=lambda i: constants[i] is not None and types[i] is Scalar.VARCHAR)
-    for i in literals_last:
+    for i in in_turns(literals_last):
         if not _unify(patterns[i], types[i], constants[i] is not None, variables):
             return None
     targets = tuple(
         own if pattern is Any_.ANY else _substitute(pattern, variables)
-        for pattern, own in zip(patterns, types, strict=True)
+        for pattern, own in in_turns(zip(patterns, types, strict=True))
     )
     cost = 0
-    for own, target, constant in zip(types, targets, constants, strict=True):
+    for own, target, constant in in_turns(zip(types, targets, constants, strict=True)):
         step = coercion_cost(own, target, is_literal=constant is not None)
         if step is None:
             return None

@@ -18,7 +18,7 @@ from headwater.sql.lower import HOLE, MAX_CHARACTERS, Lowered
 from headwater.sql.newest import newest_first
 from headwater.sql.plan import NewestFirst, QueryPlan
 from headwater.sql.pushdown import Needs, requests_of
-from headwater.threads import pass_on
+from headwater.threads import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,7 @@ class Template:
 
     def plan(self, values: Sequence[Any]) -> QueryPlan:
         """Raises Changed if the template is for other values, Invalid for values it cannot hold."""
-        texts = []
-        for constant, kind in self.holes:
-            pass_on()
-            texts.append(literal(constant.at(values), kind))
+        texts = [literal(constant.at(values), kind) for constant, kind in in_turns(self.holes)]
         pieces = list(self.pieces)
         pieces[1::2] = [texts[int(number)] for number in self.pieces[1::2]]
         sql = "".join(pieces)

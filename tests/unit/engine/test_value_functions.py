@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from headwater import threads
 from headwater.engine import values
 from headwater.engine.function import TEXT_CHARACTERS
 from headwater.engine.pace import Pace
 from headwater.engine.values import ValueFunction
 from headwater.errors import Invalid, QueryFailed
+from headwater.threads import urgent
 
 
 def made_of(compute: Callable[..., Any], arguments: tuple[str, ...] = ("VARCHAR",)) -> tuple[Pace, Callable[..., Any]]:
@@ -45,14 +47,27 @@ def test_equal_numbers_with_other_texts_are_told_apart():
         assert [function(number, value) for value in (0.0, -0.0, 0.0)] == ["0.0", "-0.0", "0.0"]
 
 
-def test_a_run_that_is_over_computes_no_more():
+def test_a_run_that_is_over_gets_no_more_values_not_even_remembered_ones():
     is_over = False
     pace, function = made_of(str.upper)
     with pace.run(lambda: is_over) as number:
         assert function(number, "a") == "A"
         is_over = True
-        with pytest.raises(QueryFailed, match="ended"):
-            function(number, "b")
+        for text in ("b", "a"):
+            with pytest.raises(QueryFailed, match="ended"):
+                function(number, text)
+
+
+def test_urgent_work_goes_first_between_values_that_are_remembered(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threads, "WORK_S", 0.0)
+    monkeypatch.setattr(threads, "ASIDE_S", 0.0)
+    aside: list[None] = []
+    let_go_first = threads._urgent.let_go_first
+    monkeypatch.setattr(threads._urgent, "let_go_first", lambda: aside.append(let_go_first()))
+    pace, function = made_of(str.upper)
+    with pace.run(lambda: False) as number, urgent():
+        assert [function(number, "a") for _ in range(10)] == ["A"] * 10
+    assert len(aside) >= 9
 
 
 def test_what_is_too_long_or_too_much_or_invalid_fails_the_query(monkeypatch: pytest.MonkeyPatch):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
+from types import FrameType
 
 import pytest
 from sql_world import LIMITS, NOW, Catalog
 
+from headwater import threads
 from headwater.errors import Invalid
 from headwater.sql.budget import Budget
 from headwater.sql.compile import compile_query
@@ -71,6 +74,18 @@ HOSTILE = {
     "a deep type": "SELECT CAST(NULL AS " + "array(" * 95 + "bigint" + ")" * 95 + ")",
     "repeated CASE operands": "SELECT " + "CASE hostname || " * 60 + "'a'" + " WHEN 'b' THEN 'c' ELSE 'd' END" * 60
     + " FROM ops.metrics",
+    "a long list of numbers": "SELECT measure_value::double IN (" + ", ".join(f"{n}" for n in range(9_000))
+    + ") FROM ops.metrics",
+    "a long array": "SELECT ARRAY[" + ", ".join(f"{n}" for n in range(9_900)) + "]",
+    "a call of many": "SELECT greatest(" + ", ".join(["measure_value::double"] * 4_900) + ") FROM ops.metrics",
+    "many conditions": "SELECT 1 FROM ops.metrics WHERE " + " OR ".join(f"hostname = 'h{n}'" for n in range(4_900)),
+    "many patterns": "SELECT 1 FROM ops.metrics WHERE "
+    + " OR ".join(f"regexp_like(hostname, '^h{n}.*x')" for n in range(2_000)),
+    "many groups": "SELECT count(*) FROM ops.metrics GROUP BY " + ", ".join(["hostname"] * 9_900),
+    "many sort keys": "SELECT DISTINCT " + ", ".join(f"time AS t{n}" for n in range(2_000))
+    + " FROM ops.metrics ORDER BY " + ", ".join(f"t{n}" for n in range(2_000)),
+    "many stars": "SELECT " + ", ".join(["*"] * 2_000) + " FROM ops.metrics",
+    "many subqueries": "SELECT " + ", ".join(["(SELECT max(time) FROM ops.metrics)"] * 1_200),
     "nested IN": "SELECT 1 WHERE " + "1.0 IN (SELECT 1.0 WHERE " * 45 + "true" + ")" * 45,
 }  # fmt: skip
 
@@ -83,6 +98,44 @@ def test_a_hostile_text_is_dealt_with_in_time(name: str) -> None:
     except Invalid as fault:
         assert len(fault.message) < 300_000  # noqa: PT017 - a fault is one of the two good ends
     assert time.thread_time() - start < LIMITS.sql_compile_s + 1
+
+
+class AlwaysUrgent:
+    """There is something urgent all the time; counts the calls in Python between two times that it may go first."""
+
+    count = 1
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.most = 0
+
+    def called(self, frame: FrameType, event: str, argument: object) -> None:
+        self.calls += event in ("call", "c_call")
+
+    def let_go_first(self) -> None:
+        self.most = max(self.most, self.calls)
+        self.calls = 0
+
+
+CALLS_MAX = 60_000
+"""About 10 ms, where a statement of the longest takes a second."""
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_urgent_work_goes_first_while_a_hostile_text_is_compiled(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = AlwaysUrgent()
+    monkeypatch.setattr(threads, "_urgent", waiting)
+    monkeypatch.setattr(threads, "WORK_S", 0.0)
+    before = sys.getprofile()
+    sys.setprofile(waiting.called)
+    try:
+        compile_query(HOSTILE[name], Catalog(), NOW, replace(LIMITS, sql_compile_s=60.0))
+    except Invalid:
+        pass
+    finally:
+        sys.setprofile(before)
+    waiting.let_go_first()
+    assert waiting.most < CALLS_MAX
 
 
 def test_the_time_to_compile_is_limited() -> None:
