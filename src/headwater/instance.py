@@ -58,6 +58,7 @@ RESULTS_FOLDER = "results"
 
 FLUSH_CHECK_INTERVAL_S = 1.0
 SPACE_CHECK_INTERVAL_S = 1.0
+LOG_INTERVAL_S = 0.1
 COMPACTION_CHECK_INTERVAL_S = 5.0
 RETENTION_INTERVAL_S = 60.0
 SCRUB_CHECK_INTERVAL_S = 10.0
@@ -111,6 +112,7 @@ class Instance:
         self._jobs = Runner(
             (
                 Job("space", SPACE_CHECK_INTERVAL_S, store.keep_space),
+                Job("log", LOG_INTERVAL_S, log.prepare),
                 Job("flush", FLUSH_CHECK_INTERVAL_S, store.flush_due),
                 Job("compaction", COMPACTION_CHECK_INTERVAL_S, store.compact_due, store.stop_jobs),
                 Job("retention", RETENTION_INTERVAL_S, store.expire_due, store.stop_jobs),

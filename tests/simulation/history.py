@@ -168,7 +168,7 @@ class History:
     def _jobs(self) -> None:
         """The jobs of the runner, as their time has come."""
         store = self.world.machine.store
-        for job in (store.flush_due, store.compact_due, store.expire_due):
+        for job in (self.world.machine.log.prepare, store.flush_due, store.compact_due, store.expire_due):
             self.world.note_expiry()
             if not self.world.must_end:
                 self.world.attempt(job)

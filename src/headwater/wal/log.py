@@ -38,8 +38,12 @@ from headwater.wal.segment import (
     segment_name,
     segment_number,
 )
+from headwater.wal.spare import Spare
 
 _logger = structlog.get_logger(__name__)
+
+PREPARED_AT = 0.25
+"""So full is a segment when the next one is made: a server that takes few records does without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class Recovery:
 
 
 class Log:
-    """All segments of one directory. `append` and `close` belong to one thread, `checkpoint` to one, which may be
-    another; the properties and `replay` to any.
+    """All segments of one directory. `append` and `close` belong to one thread, `checkpoint` and `prepare` to one each,
+    which may be another; the properties and `replay` to any.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Log:
         self._random_bytes = random_bytes
         self._sealed = deque(sealed)
         self._active = active
+        self._spare = Spare(files, directory, settings.segment_bytes)
         self._failure: LogFailed | None = None
         self._lock = threading.Lock()
         """Guards the segments and sizes in memory; never held while the disk works."""
@@ -210,13 +215,26 @@ class Log:
         except OSError as error:
             raise self._fail("remove a segment", error) from error
 
+    def prepare(self) -> None:
+        """Make the next segment's file while the one in use is filled; to be called several times a second.
+
+        What goes wrong is only logged: `append` makes the file then, when it needs it.
+        """
+        if self._failure is not None or self._active.used_bytes < self._settings.segment_bytes * PREPARED_AT:
+            return
+        try:
+            self._spare.make()
+        except OSError as error:
+            _logger.warning("log segment not made ahead", directory=str(self._directory), error=str(error))
+
     def close(self) -> None:
         """Seal the last segment, which is the mark of a clean stop. A failed log is left as it is.
 
-        Raises LogFailed when the disk fails; nothing acknowledged is lost by that.
+        `prepare` must have ended. Raises LogFailed when the disk fails; nothing acknowledged is lost by that.
         """
         try:
             if self._failure is None:
+                self._spare.discard()
                 self._active.seal()
             self._active.close()
         except OSError as error:
@@ -235,8 +253,9 @@ class Log:
             salt=self._random_bytes(SALT_BYTES),
             slot=key.slot,
         )
+        size_bytes, made_ahead = self._settings.segment_bytes, self._spare.take
         fresh = SegmentWriter.create(
-            self._files, self._directory, header, key, self._settings.segment_bytes, room_bytes=payload_bytes
+            self._files, self._directory, header, key, size_bytes, room_bytes=payload_bytes, made_ahead=made_ahead
         )
         with self._lock:
             self._sealed.append(full)

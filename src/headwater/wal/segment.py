@@ -23,7 +23,7 @@ from __future__ import annotations
 import errno
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -239,19 +239,20 @@ class SegmentWriter:
         size_bytes: int,
         payloads: Sequence[bytes] = (),
         room_bytes: int = 0,
+        made_ahead: Callable[[int], tuple[Path, OpenFile] | None] | None = None,
     ) -> SegmentWriter:
         """Make a segment live: preallocated, header and `payloads` written and synced, then named, name synced.
 
         Its size is `size_bytes`, or more when the payloads and one more entry with `room_bytes` of payload need it.
-        `key` is fresh, and its slot is in the header.
+        `key` is fresh, and its slot is in the header. `made_ahead` may give a file of zeros of that size, synced.
         """
         codec, cipher, first = EntryCodec(header.salt), PayloadCipher(key), header.first_sequence
         entries = [codec.encode(n, n - 1, cipher.seal(n, payload)) for n, payload in enumerate(payloads, first)]
         data = b"".join((header.encode(), *entries))
         size_bytes = max(size_bytes, len(data) + ENTRY_HEADER_BYTES + room_bytes + ADDED_BYTES + FOOTER_BYTES)
         path = directory / segment_name(header.number)
-        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        file = files.create(temporary, size_bytes=size_bytes, site="wal.segment.create")
+        ahead = None if made_ahead is None else made_ahead(size_bytes)
+        temporary, file = ahead or _made(files, path, size_bytes)
         _write(file, data, 0, "wal.segment.write")
         files.publish(temporary, path, site="wal.segment.publish")
         return cls(file, path, header, cipher, size_bytes, array("I", map(len, entries)))
@@ -264,6 +265,10 @@ class SegmentWriter:
     def has_room(self, payload_bytes: int) -> bool:
         """Whether an entry with this payload fits, and a footer behind it."""
         return self._offset + ENTRY_HEADER_BYTES + payload_bytes + ADDED_BYTES + FOOTER_BYTES <= self._size_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        return self._offset
 
     def append(self, payload: bytes) -> int:
         """Write one entry and sync it: durable on return. Returns the bytes it takes."""
@@ -323,6 +328,11 @@ def _used_bytes(data: bytes) -> int:
         used -= len(_ZEROS)
     start = max(0, used - len(_ZEROS))
     return start + len(data[start:used].rstrip(b"\0"))
+
+
+def _made(files: Files, path: Path, size_bytes: int) -> tuple[Path, OpenFile]:
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    return temporary, files.create(temporary, size_bytes=size_bytes, site="wal.segment.create")
 
 
 def _write(file: OpenFile, data: bytes, offset: int, site: str) -> None:
