@@ -24,7 +24,7 @@ class Pattern:
     def __init__(self, text: str) -> None:
         self.group_names: dict[str, int] = {}
         self.groups = 0
-        pieces = [self._piece(piece, text) for piece in _PIECE.findall(text)]
+        pieces = [self._piece(piece, text) for piece in PIECE.findall(text)]
         self.text = "".join(pieces)
         # An empty text has no word for \b to be at the edge of; another may have one around nothing.
         anywhere = "".join("(?:)" if piece == "\\b" else piece for piece in pieces)
@@ -41,18 +41,18 @@ class Pattern:
         if piece[0] == "(":
             return self._group(piece, text)
         if re.search(r"[*+?]\+|\{\d+(?:,\d*)?\}\+", piece):
-            raise _unsupported("a possessive quantifier", text)
+            raise unsupported("a possessive quantifier", text)
         return piece
 
     def _group(self, piece: str, text: str) -> str:
         """What opens a group: RE2 knows names only in Python's form."""
         if piece[2:] in ("=", "!", "<=", "<!"):
-            raise _unsupported("it looks ahead or behind", text)
+            raise unsupported("it looks ahead or behind", text)
         if piece[2:] == ">":
-            raise _unsupported("an atomic group", text)
+            raise unsupported("an atomic group", text)
         flags = re.fullmatch(r"\(\?([A-Za-z]*)(-[A-Za-z]*)?[:)]", piece)
         if flags and set(f"{flags[1]}{flags[2] or ''}") - set("ims-"):
-            raise _unsupported(f"the flags {piece}", text)
+            raise unsupported(f"the flags {piece}", text)
         named = re.fullmatch(r"\(\?<(\w+)>", piece)
         if named or piece == "(":
             self.groups += 1
@@ -66,7 +66,7 @@ _ESCAPE = (
     r"\\[pP]\{[^}]*\}|\\[pP].|\\x\{[0-9A-Fa-f]+\}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\0[0-3]?[0-7]{1,2}|\\c."
     r"|\\k<\w*>|\\.?"
 )
-_PIECE = re.compile(
+PIECE = re.compile(
     r"\\Q.*?(?:\\E|\Z)"  # quoted text
     rf"|{_ESCAPE}"
     r"|\[\^?\]?(?:\\.|[^\]\\])*\]?"  # a class
@@ -75,6 +75,8 @@ _PIECE = re.compile(
     r"|[^\\\[(]+",
     re.DOTALL,
 )
+"""The smallest parts of a pattern that mean something by themselves, and runs of text without `\\`, `[` and `(`."""
+
 _CLASS_PIECE = re.compile(rf"{_ESCAPE}|[^\\]+", re.DOTALL)
 
 _VERTICAL = r"\n\x0B\f\r\x{85}\x{2028}\x{2029}"
@@ -108,9 +110,9 @@ def _escape(piece: str, text: str) -> str:
     if piece[1:2] == "c" and len(piece) == 3:
         return f"\\x{{{ord(piece[2]) ^ 64:X}}}"
     if piece[1:2].isdigit() or piece[1:2] == "k":
-        raise _unsupported("it refers back to a group", text)
+        raise unsupported("it refers back to a group", text)
     if piece[1:2] in ("G", "Z", "X", "N"):
-        raise _unsupported(piece, text)
+        raise unsupported(piece, text)
     return piece
 
 
@@ -121,20 +123,20 @@ def _property(piece: str, text: str) -> str:
         return f"[:{'^' if letter == 'P' else ''}{name.lower()}:]"
     known = _PROPERTY.fullmatch(name)
     if known is None:
-        raise _unsupported(piece, text)
+        raise unsupported(piece, text)
     return f"\\{letter}{{{known[1]}}}"
 
 
 def _class(piece: str, text: str) -> str:
     if re.search(r"(?<!\\)(\[|&&)", piece[1:]):
-        raise _unsupported("a class within a class", text)
+        raise unsupported("a class within a class", text)
     parts = [_escape(part, text) if part[0] == "\\" else part for part in _CLASS_PIECE.findall(piece)]
     if any(part[0] == "^" and whole[0] == "\\" for part, whole in zip(parts, _CLASS_PIECE.findall(piece), strict=True)):
-        raise _unsupported("a negated class within a class", text)
+        raise unsupported("a negated class within a class", text)
     return "".join(parts)
 
 
-def _unsupported(what: str, text: str) -> Invalid:
+def unsupported(what: str, text: str) -> Invalid:
     return Invalid(f"Unsupported regular expression, {what}: {text}")
 
 

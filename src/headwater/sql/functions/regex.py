@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headwater.errors import Invalid
+from headwater.model.look_around import FirstMatch, first_match
 from headwater.model.patterns import GROUPS_NAMED, Pattern, check_splits, replacement
 from headwater.model.types import Scalar
 from headwater.sql.coercion import literal, quoted, use_once
@@ -21,8 +22,17 @@ def _pattern(call: Call) -> Pattern | None:
     return Pattern(call.value(1)) if call.is_constant(1) and call.value(1) is not None else None
 
 
+def _first_match(call: Call) -> FirstMatch | None:
+    """What finds the first match of the pattern, where that is known and not NULL. Raises Invalid."""
+    return first_match(call.value(1)) if call.is_constant(1) and call.value(1) is not None else None
+
+
 def _check_pattern(call: Call) -> None:
     _pattern(call)
+
+
+def _check_first(call: Call) -> None:
+    _first_match(call)
 
 
 def _check_group(call: Call) -> None:
@@ -31,16 +41,34 @@ def _check_group(call: Call) -> None:
     call.value(2)
 
 
+def _check_first_group(call: Call) -> None:
+    """As `_check_group`, of a function that looks for the first match only."""
+    _first_match(call)
+    call.value(2)
+
+
 def _guard_group(call: Call) -> None:
-    pattern, group = _pattern(call), call.value(2)
+    pattern = _pattern(call)
+    _guard(call.value(2), None if pattern is None else pattern.groups)
+
+
+def _guard_first_group(call: Call) -> None:
+    first = _first_match(call)
+    _guard(call.value(2), None if first is None else first.groups, 0 if first is None else first.group)
+
+
+def _guard(group: int | None, groups: int | None, before: int = 0) -> None:
+    """Raises Invalid for a group that a pattern of `groups` has not, or behind those that the engine can name: it has
+    `before` groups more.
+    """
     if group is None:
         return
     if group < 0:
         raise Invalid("Group cannot be negative")
-    if pattern is not None and group > pattern.groups:
-        raise Invalid(f"Pattern has {pattern.groups} groups. Cannot access group {group}")
-    if group > GROUPS_NAMED:
-        raise Invalid(f"Group {group} is not supported: the last one is {GROUPS_NAMED}")
+    if groups is not None and group > groups:
+        raise Invalid(f"Pattern has {groups} groups. Cannot access group {group}")
+    if group + before > GROUPS_NAMED:
+        raise Invalid(f"Group {group} is not supported: the last one is {GROUPS_NAMED - before}")
 
 
 def _guard_replacement(call: Call) -> None:
@@ -112,19 +140,47 @@ def _row(
     return row(text, written, check=check, guard=guard, source=source)
 
 
-_EXTRACT = "CASE WHEN regexp_matches({0}, {1}) THEN regexp_extract({0}, {1}) END"
 _GROUP = "arrow_pattern_of_group({1}, {2})"
-_FIRST_GROUP = "(regexp_extract_all({0}, {1}, {2}))[1]"
+_PLAIN_LIKE = _on_pattern("regexp_matches({0}, {1})")
+_PLAIN_EXTRACT = _on_pattern("CASE WHEN regexp_matches({0}, {1}) THEN regexp_extract({0}, {1}) END")
+_PLAIN_GROUP = _on_pattern("(regexp_extract_all({0}, {1}, {2}))[1]", _GROUP)
 """NULL for a group that took no part in the match, for which the engine's regexp_extract has an empty text."""
 
+
+def _like(call: Call) -> str:
+    first = _first_match(call)
+    if first is None or first.is_plain:
+        return _PLAIN_LIKE(call)
+    condition, patterns = _is_found(first)
+    return use_once(condition, [call.texts[0], *patterns])
+
+
+def _extract(call: Call) -> str:
+    """The first match, or a group of it."""
+    first, has_group = _first_match(call), len(call.texts) == 3
+    if first is None or first.is_plain:
+        return (_PLAIN_GROUP if has_group else _PLAIN_EXTRACT)(call)
+    group = call.value(2) if has_group else 0
+    if group is None:
+        return literal(None, call.result)
+    condition, patterns = _is_found(first)
+    taken = f"(regexp_extract_all({{0}}, {{1}}, {first.group + group}))[1]"
+    return use_once(f"CASE WHEN {condition} THEN {taken} END", [call.texts[0], *patterns])
+
+
+def _is_found(first: FirstMatch) -> tuple[str, list[str]]:
+    """A condition on {0}, and the patterns that it calls {1} and so on, the one that finds the match first."""
+    patterns = [first.text, *first.required, *first.forbidden]
+    unwanted = len(patterns) - len(first.forbidden)
+    found = [f"{'NOT ' if at >= unwanted else ''}regexp_matches({{0}}, {{{at + 1}}})" for at in range(len(patterns))]
+    return f"({' AND '.join(found)})", [*map(quoted, patterns)]
+
+
 ROWS = (
-    _row("regexp_like(varchar, varchar) -> boolean", "regexp_matches({0}, {1})", _check_pattern),
-    _row("regexp_extract(varchar, varchar) -> varchar", _EXTRACT, _check_pattern),
+    _row("regexp_like(varchar, varchar) -> boolean", _like, _check_first),
+    _row("regexp_extract(varchar, varchar) -> varchar", _extract, _check_first),
     _row(
-        "regexp_extract(varchar, varchar, integer) -> varchar",
-        _on_pattern(_FIRST_GROUP, _GROUP),
-        _check_group,
-        guard=_guard_group,
+        "regexp_extract(varchar, varchar, integer) -> varchar", _extract, _check_first_group, guard=_guard_first_group
     ),
     _row(
         "regexp_extract_all(varchar, varchar) -> array(varchar)",
