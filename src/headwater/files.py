@@ -28,7 +28,7 @@ FILE_MODE = 0o600
 TEMPORARY_SUFFIX = ".new"
 """Ends the name of a file that is not live yet; after a crash such a file is rubbish."""
 
-SYNC_BYTES = 1024 * 1024
+SYNC_BYTES = 256 * 1024
 """So much of a file that is written in one go is synced at a time."""
 
 _ZEROS = bytes(4 * 1024 * 1024)

@@ -2,7 +2,8 @@
 
 `engine` and `query` start the threads that run queries with `stand_back`; `cli/serve` sets the interpreter's turns
 and its search for garbage once for the process. `server` says what is `urgent`; what a query computes in Python works
-in turns (`begin_turn`, `pass_on`, `in_turns`) and lets that go first. Starts no thread itself.
+in turns (`begin_turn`, `pass_on`, `in_turns`) and lets that go first, and leaves it a part of the disk (`resting`).
+Starts no thread itself.
 """
 
 from __future__ import annotations
@@ -64,11 +65,19 @@ def stand_back() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
+RECENT_S = 0.1
+"""Urgent work that came no longer ago is likely to be followed by more."""
+
+REST_S = 0.02
+"""The longest rest behind one step."""
+
+
 class _Urgent:
     """What is urgent now. The interpreter is one for the process, so is this."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.last_s = -math.inf
         self.is_over = threading.Event()
         self.is_over.set()
         self.aside = 0
@@ -77,6 +86,7 @@ class _Urgent:
     def add(self, change: int) -> None:
         with self._lock:
             self.count += change
+            self.last_s = time.monotonic()
             if self.count:
                 self.is_over.clear()
             else:
@@ -129,3 +139,15 @@ def in_turns(items: Iterable[T]) -> Iterator[T]:
     for item in items:
         pass_on()
         yield item
+
+
+@contextmanager
+def resting() -> Iterator[None]:
+    """One step of what keeps the disk busy. If there was urgent work lately, a rest as long as the step follows it:
+    without, each sync of the log would wait for one.
+    """
+    began_s = time.monotonic()
+    yield
+    now_s = time.monotonic()
+    if now_s - _urgent.last_s < RECENT_S:
+        time.sleep(min(now_s - began_s, REST_S))

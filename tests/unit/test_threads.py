@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 import time
 
 import pytest
 
 from headwater import threads
-from headwater.threads import begin_turn, garbage_in_steps, in_turns, pass_on, urgent
+from headwater.threads import begin_turn, garbage_in_steps, in_turns, pass_on, resting, urgent
 
 WAIT_S = 10.0
 
@@ -76,6 +77,22 @@ def test_urgent_work_goes_first_between_two_of_many():
     assert is_done.wait(WAIT_S / 2)
     assert reached == [1, 2, 3]
     thread.join()
+
+
+def test_there_is_a_rest_behind_a_step_only_if_there_was_urgent_work_lately(monkeypatch: pytest.MonkeyPatch):
+    rests: list[float] = []
+    monkeypatch.setattr(time, "sleep", rests.append)
+    monkeypatch.setattr(threads._urgent, "last_s", -math.inf)
+    with resting():
+        pass
+    assert rests == []
+    with urgent():
+        pass
+    with resting():
+        began_s = time.monotonic()
+        while time.monotonic() < began_s + 0.002:
+            pass
+    assert 0.002 <= rests.pop() <= threads.REST_S
 
 
 def test_a_turn_that_is_not_over_stands_aside_for_nothing(monkeypatch: pytest.MonkeyPatch):

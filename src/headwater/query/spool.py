@@ -31,6 +31,7 @@ from headwater.model.insights import Insights
 from headwater.model.types import Array, Field, Map, OutputColumn, Row, Scalar, SqlType, Timeseries
 from headwater.query.result import Result, Rows, RowsInMemory
 from headwater.sealing import SealedSource, SealingFile, Vault
+from headwater.threads import in_turns, resting
 
 _log = structlog.get_logger("query")
 
@@ -215,10 +216,11 @@ class Gathering:
             # The engine's batches are small: each on its own would cost more than what is in it.
             batches = [_plain(batch) for batch in self._waiting]
             whole = pa.Table.from_batches(batches, None if batches else self._schema).combine_chunks()
-            for piece in (piece for batch in whole.to_batches() for piece in _pieces(batch)):
-                data = piece.serialize()
-                self._batches.append(_Batch(self._sealing.tell(), data.size, self._rows))
-                self._sealing.write(data.to_pybytes())
+            for piece in in_turns(piece for batch in whole.to_batches() for piece in _pieces(batch)):
+                with resting():
+                    data = piece.serialize()
+                    self._batches.append(_Batch(self._sealing.tell(), data.size, self._rows))
+                    self._sealing.write(data.to_pybytes())
                 self._rows += piece.num_rows
             self._schema = whole.schema
         except OSError as error:
