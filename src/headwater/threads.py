@@ -69,7 +69,7 @@ RECENT_S = 0.1
 """Urgent work that came no longer ago is likely to be followed by more."""
 
 REST_S = 0.02
-"""The longest rest behind one step."""
+"""The longest rest behind one piece of work."""
 
 
 class _Urgent:
@@ -150,4 +150,9 @@ def resting() -> Iterator[None]:
     yield
     now_s = time.monotonic()
     if now_s - _urgent.last_s < RECENT_S:
-        time.sleep(min(now_s - began_s, REST_S))
+        rest(now_s - began_s)
+
+
+def rest(worked_s: float) -> None:
+    """Leave the interpreter and the disk to others as long as one had them, for `REST_S` at most."""
+    time.sleep(min(worked_s, REST_S))

@@ -30,7 +30,7 @@ def runs_python(statement: str) -> bool:
 
 
 def _calls() -> tuple[str, ...]:
-    calls = [PREFIX]
+    calls = [_PREFIX]
     # A macro knows only those before it.
     for head, body in MACROS:
         if any(call in body for call in calls):
@@ -38,7 +38,7 @@ def _calls() -> tuple[str, ...]:
     return tuple(calls)
 
 
-PREFIX = "arrow_"
+_PREFIX = "arrow_"
 """All their names begin so: a long statement is looked through once for them, not once for each."""
 
 _CALLS = _calls()

@@ -13,11 +13,11 @@ from typing import Any
 from headwater.engine.function import TEXT_CHARACTERS, Function
 from headwater.engine.pace import Pace, check
 from headwater.errors import Invalid, QueryFailed
+from headwater.threads import rest
 
 LONG_CHARACTERS = 4_096
-REST_S = 0.02
-"""Behind a value of such a text, or of so many elements, a function rests as long as that took, at most so long: what
-Python's libraries do with it, no other thread can interrupt, and a write needs the interpreter a dozen times."""
+"""Behind a value of such a text, or of so many elements, a function rests: what Python's libraries do with it, no other
+thread can interrupt, and a write needs the interpreter a dozen times."""
 
 KNOWN_VALUES = 1_024
 """So many results a thread remembers: of constants, and of columns with few values."""
@@ -73,7 +73,7 @@ class ValueFunction(Function):
         with _turn:
             found = _failing(self.compute, tuple(tuple(one) if isinstance(one, list) else one for one in given))
         if max(size, _weight(found)) > LONG_CHARACTERS:
-            time.sleep(min(time.perf_counter() - started_s, REST_S))
+            rest(time.perf_counter() - started_s)
         return found
 
 
